@@ -1,0 +1,31 @@
+// The argument block that every kernel receives and the step block that many read; for C11, GLSL
+// and OpenCL C. The argument block is 64 bytes: half of the push constants that Vulkan guarantees.
+struct tv_args {
+    uint u[10]; // shapes and counts; each kernel's first comment says which is which
+    float f[6]; // the op's float attributes
+};
+
+// Words of the step block, a 64-byte buffer of uint written by the host before each run. Words
+// marked F hold the bits of a float.
+#define TV_STEP_SEED_LOW 0
+#define TV_STEP_SEED_HIGH 1
+#define TV_STEP_STEP 2       // optimizer step, from 0
+#define TV_STEP_POSITION 3   // position of row 0 in the sequence (generation; 0 in training)
+#define TV_STEP_LR 4         // F learning rate
+#define TV_STEP_LOSS_SCALE 5 // F what each token's loss gradient is multiplied with: 1 / valid tokens
+#define TV_STEP_CORRECT1 6   // F 1 - beta1^t, t counted from 1
+#define TV_STEP_CORRECT2 7   // F sqrt(1 - beta2^t)
+#define TV_STEP_CLIP 8       // F largest global gradient norm, 0: no clipping
+#define TV_STEP_WORDS 16
+
+// Words (float) of the statistics that grad_norm writes and adamw reads.
+#define TV_STAT_NORM 0        // global L2 norm of the gradients
+#define TV_STAT_COEFFICIENT 1 // what gradients are multiplied with
+#define TV_STAT_FINITE 2      // 1 if the norm is finite, else 0: adamw then changes nothing
+#define TV_STAT_WORDS 16
+
+// Flags of the matmul kernels (u[6]).
+#define TV_MATMUL_ACCUMULATE 1u
+#define TV_MATMUL_BIAS 2u
+
+#define TV_IGNORE_TARGET 0xFFFFFFFFu // a target without loss

@@ -1,0 +1,157 @@
+// Devices: what the rest of Trivium sees of a GPU. device.c checks every argument and passes the
+// call on to the device's backend (backend.h).
+//
+// Calls on one device come from one thread at a time, except tv_program_wait, which another thread
+// may call while the first one runs programs.
+#ifndef TV_DEVICE_DEVICE_H
+#define TV_DEVICE_DEVICE_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef TV_ARGS_DEFINED // shaders/args.h is shared with the kernels, which spell uint32_t uint
+#define TV_ARGS_DEFINED
+typedef uint32_t uint;
+#include "args.h"
+typedef struct tv_args tv_args;
+#endif
+
+typedef struct tv_device tv_device;
+typedef struct tv_buffer tv_buffer;
+typedef struct tv_kernel tv_kernel;
+typedef struct tv_program tv_program;
+
+enum { TV_MAX_BINDINGS = 8, TV_MAX_CONSTANTS = 4, TV_BINDING_ALIGNMENT = 256 };
+
+typedef enum tv_device_class {
+    TV_CLASS_DISCRETE,
+    TV_CLASS_INTEGRATED,
+    TV_CLASS_VIRTUAL,
+    TV_CLASS_CPU, // a software driver
+} tv_device_class;
+
+// What a device can do, after the mask. A capability is a promise that Trivium may use it.
+typedef struct tv_caps {
+    bool storage16;    // 16-bit values in storage buffers
+    bool f16;          // 16-bit float arithmetic
+    bool bf16;         // native bfloat16
+    bool timeline;     // timeline semaphores
+    bool host_visible; // device memory that the host can map
+    bool texel;        // reads through texel buffers are preferred (software drivers)
+    uint32_t subgroup; // lanes per subgroup if its size is known and sums and shuffles work, else 0
+    uint32_t max_group;     // invocations per work-group
+    uint32_t shared_bytes;  // per work-group
+    uint32_t max_groups[3]; // work-groups per dispatch
+    uint64_t max_range;     // bytes that one binding may span
+    uint64_t max_alloc;     // bytes of one buffer
+    uint64_t memory;        // bytes that may be allocated in all
+    double speed;           // 1, or the fraction of its speed that a mask leaves it
+} tv_caps;
+
+typedef struct tv_device_info {
+    char backend[16]; // "vulkan", "null"
+    char name[256];
+    char vendor[64];
+    char driver[320]; // name and version
+    uint8_t uuid[16];
+    uint32_t index; // within its backend
+    tv_device_class device_class;
+    tv_caps caps;
+    char problem[256]; // why it cannot be used; empty if it can
+} tv_device_info;
+
+// All devices of all backends that are built in, best first (discrete, integrated, virtual, CPU),
+// without the null device. The caller frees *infos with tv_free. No device is not an error. A
+// backend that cannot be used at all says why in a debug line and lists none.
+tv_err tv_device_list(tv_device_info **infos, size_t *count);
+
+// Opens a device. `which`: NULL or "auto" (the first usable one of the list), an index into the
+// list, a UUID, a part of a name, "vulkan:N" or "null". `mask`: NULL or comma-separated items that
+// make the device look poorer (see tv_mask_apply); NULL takes TRIVIUM_MASK from the environment.
+tv_err tv_device_open(const char *which, const char *mask, tv_device **device);
+void tv_device_close(tv_device **device);
+const tv_device_info *tv_device_get_info(const tv_device *device);
+
+// Applies a mask: no-f16 no-bf16 no-storage16 no-subgroup no-timeline no-hostvisible no-texel
+// range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION. TV_EUSAGE names the item
+// that cannot be meant, or that asks for more than the device has.
+tv_err tv_mask_apply(const char *mask, tv_caps *caps);
+
+// ------------------------------------------------------------------------------------- memory
+
+// `size` bytes of device memory, not cleared. TV_EMEMORY if there is not enough; size must not
+// exceed caps.max_alloc. A buffer outlives the programs that use it.
+tv_err tv_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer);
+void tv_buffer_destroy(tv_buffer **buffer);
+uint64_t tv_buffer_size(const tv_buffer *buffer);
+
+// Copies between host and device. Both wait for the programs in flight first, and block until done.
+tv_err tv_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
+tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+
+// ------------------------------------------------------------------------------------- kernels
+
+typedef struct tv_kernel_choice {
+    const char *name;                     // of an embedded kernel: "layernorm", "matmul_nt"
+    uint32_t group;                       // work-group size; 0: the kernel's own
+    uint32_t constants[TV_MAX_CONSTANTS]; // further compile-time constants, meaning per kernel
+} tv_kernel_choice;
+
+// True if this device can run the kernel of that name (some exist for one API or width only).
+bool tv_device_has_kernel(const tv_device *device, const char *name);
+
+// The compiled kernel; made on first use and owned by the device. TV_EDEVICE if the driver refuses.
+tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice,
+                        const tv_kernel **kernel);
+
+// ------------------------------------------------------------------------------------ programs
+
+typedef enum tv_access { TV_READ = 1, TV_WRITE = 2, TV_READ_WRITE = 3 } tv_access;
+
+// A window of a buffer: offset a multiple of TV_BINDING_ALIGNMENT, size at most caps.max_range.
+typedef struct tv_binding {
+    tv_buffer *buffer;
+    uint64_t offset, size;
+    tv_access access;
+} tv_binding;
+
+typedef struct tv_dispatch {
+    const tv_kernel *kernel;
+    tv_binding bindings[TV_MAX_BINDINGS];
+    uint32_t binding_count;
+    uint32_t groups[3];
+    tv_args args;
+    double work;       // FLOP, or 4 per byte moved if that is more: what submissions are cut by
+    const char *label; // for error messages and traces; must outlive the program
+} tv_dispatch;
+
+typedef uint32_t tv_mark; // marks of a program count from 1; TV_MARK_END is its end
+#define TV_MARK_END 0u
+
+// A program is recorded once (dispatches, barriers and marks in order), finished, and then run any
+// number of times. Dispatches between two barriers may overlap: they must not depend on each other.
+tv_err tv_program_create(tv_device *device, tv_program **program);
+void tv_program_destroy(tv_program **program); // waits for it
+void tv_program_dispatch(tv_program *program, const tv_dispatch *dispatch);
+void tv_program_barrier(tv_program *program); // what follows sees what went before
+tv_mark tv_program_mark(tv_program *program); // reached when all before it is done
+tv_err tv_program_finish(tv_program *program);
+
+// Starts the program and returns. Programs of one device run one after the other, as if a barrier
+// stood between them. A program must be waited for to its end before it is run again.
+tv_err tv_program_run(tv_program *program);
+
+// Waits until the mark of the latest run is reached. TV_ETIMEOUT if nothing at all was reached for
+// `timeout_s` seconds (0: 120), TV_ELOST if the device was lost.
+tv_err tv_program_wait(tv_program *program, tv_mark mark, double timeout_s);
+
+// Device seconds of the latest run, from its first to its last dispatch; 0 where unknown.
+double tv_program_seconds(const tv_program *program);
+
+// FLOP that one dispatch may cost so that no watchdog bites (about 50 ms at the measured speed).
+double tv_device_dispatch_budget(const tv_device *device);
+
+#endif
