@@ -1,0 +1,170 @@
+// Gradients: the rules. Each takes a forward node and appends nodes that carry its output's
+// gradient on to its inputs. Contributions to one tensor are added in a fixed order.
+#include "graph/grad.h"
+
+#include "base/error.h"
+#include "graph/ops.h"
+
+#include <string.h>
+
+typedef void grad_rule(tv_graph *graph, const tv_node *node, tv_tensor *dy);
+
+// Rows that one partial sum covers when gradients are summed over rows.
+enum { SUM_BLOCK = 32 };
+
+static tv_tensor *emit(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
+                       tv_tensor *out)
+{
+    tv_graph_add(graph, op, attrs, in, &out);
+    return out;
+}
+
+// A new activation of the shape of `like`.
+static tv_tensor *new_like(tv_graph *graph, const tv_tensor *like, const char *name)
+{
+    return tv_activation(graph, like->rows, like->columns, name);
+}
+
+// Adds a finished contribution to the gradient of a tensor that is no weight.
+static void contribute(tv_graph *graph, tv_tensor *tensor, tv_tensor *gradient)
+{
+    TV_CHECK(tensor->kind != TV_WEIGHT, "the gradient of %s must be accumulated", tensor->name);
+    tensor->gradient = tensor->gradient ? tv_add(graph, tensor->gradient, gradient) : gradient;
+}
+
+// target [1,C] += sums over the rows of x's columns from `offset` on, in two fixed stages.
+static void add_column_sums(tv_graph *graph, tv_tensor *x, uint32_t offset, tv_tensor *target)
+{
+    if (x->rows > SUM_BLOCK) {
+        tv_attrs first = {.offset = offset, .block = SUM_BLOCK};
+        uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+        tv_tensor *part = tv_activation(graph, blocks, target->columns, "colsum");
+        x = emit(graph, TV_OP_COLSUM, &first, &x, part);
+        offset = 0;
+    }
+    tv_attrs last = {.offset = offset, .block = x->rows, .accumulate = true};
+    emit(graph, TV_OP_COLSUM, &last, &x, target);
+}
+
+static void grad_add(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    contribute(graph, node->in[0], dy);
+    contribute(graph, node->in[1], dy);
+}
+
+static void grad_gelu(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0], *in[] = {x, dy};
+    contribute(graph, x, emit(graph, TV_OP_GELU_GRAD, NULL, in, new_like(graph, x, "gelu.dx")));
+}
+
+static void grad_swiglu(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0], *in[] = {x, dy};
+    contribute(graph, x, emit(graph, TV_OP_SWIGLU_GRAD, NULL, in, new_like(graph, x, "swiglu.dx")));
+}
+
+static void grad_dropout(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *in[] = {dy, node->in[1], node->in[2]};
+    contribute(graph, node->in[0],
+               emit(graph, TV_OP_DROPOUT, &node->attrs, in, new_like(graph, dy, "dropout.dx")));
+}
+
+static void grad_rope(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_attrs attrs = node->attrs;
+    attrs.backward = !attrs.backward;
+    tv_tensor *in[] = {dy, node->in[1], node->in[2]};
+    contribute(graph, node->in[0],
+               emit(graph, TV_OP_ROPE, &attrs, in, new_like(graph, dy, "rope.dx")));
+}
+
+static void grad_posadd(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    emit(graph, TV_OP_POSADD_GRAD, &node->attrs, &dy, node->in[1]->gradient);
+    contribute(graph, node->in[0], dy);
+}
+
+static void grad_embed(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *in[] = {node->in[0], node->in[2], dy};
+    emit(graph, TV_OP_EMBED_GRAD, NULL, in, node->in[1]->gradient);
+}
+
+static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0], *w = node->in[1], *stats = node->out[1];
+    tv_attrs attrs = {.block = SUM_BLOCK};
+    uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+    tv_tensor *part = tv_activation(graph, blocks, 2 * x->columns, "layernorm.part");
+    emit(graph, TV_OP_LAYERNORM_PARTIAL, &attrs, (tv_tensor *[]){x, stats, dy}, part);
+    add_column_sums(graph, part, 0, w->gradient);
+    add_column_sums(graph, part, x->columns, node->in[2]->gradient);
+    contribute(graph, x,
+               emit(graph, TV_OP_LAYERNORM_GRAD, NULL, (tv_tensor *[]){x, w, stats, dy},
+                    new_like(graph, x, "layernorm.dx")));
+}
+
+static void grad_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0], *w = node->in[1], *rstd = node->out[1];
+    tv_attrs attrs = {.block = SUM_BLOCK};
+    uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+    tv_tensor *part = tv_activation(graph, blocks, x->columns, "rmsnorm.part");
+    emit(graph, TV_OP_RMSNORM_PARTIAL, &attrs, (tv_tensor *[]){x, rstd, dy}, part);
+    add_column_sums(graph, part, 0, w->gradient);
+    contribute(graph, x,
+               emit(graph, TV_OP_RMSNORM_GRAD, NULL, (tv_tensor *[]){x, w, rstd, dy},
+                    new_like(graph, x, "rmsnorm.dx")));
+}
+
+static void grad_matmul(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
+    bool transposed = node->attrs.layout == TV_NT; // w is stored [N,K]
+    tv_attrs weight = {.layout = TV_TN, .accumulate = true};
+    tv_tensor *pair[] = {transposed ? dy : x, transposed ? x : dy, NULL};
+    emit(graph, TV_OP_MATMUL, &weight, pair, w->gradient);
+    if (bias)
+        add_column_sums(graph, dy, 0, bias->gradient);
+    tv_attrs input = {.layout = transposed ? TV_NN : TV_NT};
+    contribute(graph, x,
+               emit(graph, TV_OP_MATMUL, &input, (tv_tensor *[]){dy, w, NULL},
+                    new_like(graph, x, "linear.dx")));
+}
+
+static void grad_attention(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *qkv = node->in[0], *o = node->out[0], *lse = node->out[1];
+    tv_tensor *delta = new_like(graph, lse, "attention.delta");
+    emit(graph, TV_OP_ATTENTION_DELTA, &node->attrs, (tv_tensor *[]){dy, o}, delta);
+    contribute(graph, qkv,
+               emit(graph, TV_OP_ATTENTION_GRAD, &node->attrs, (tv_tensor *[]){qkv, dy, lse, delta},
+                    new_like(graph, qkv, "attention.dqkv")));
+}
+
+static void grad_linear_cross_entropy(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    TV_CHECK(!dy && node->attrs.backward, "a loss makes its own gradient");
+    contribute(graph, node->in[0], node->out[1]);
+}
+
+#define grad_none NULL
+static grad_rule *const rules[] = {
+#define OP(name, kernel, inputs, outputs, lower, gradient) grad_##gradient,
+#include "graph/ops.def"
+#undef OP
+};
+
+void tv_graph_backward(tv_graph *graph, tv_tensor *output, tv_tensor *seed)
+{
+    output->gradient = seed;
+    for (size_t i = graph->node_count; i-- > 0;) {
+        const tv_node *node = graph->nodes[i];
+        tv_tensor *dy = node->out[0]->gradient;
+        bool is_loss = node->out[0] == output && !seed;
+        if (node->phase == graph->phase && rules[node->op] && (dy || is_loss))
+            rules[node->op](graph, node, dy);
+    }
+}

@@ -1,0 +1,124 @@
+// Graphs: the static description of what a device computes. A graph is a list of nodes in execution
+// order over tensors; gradients are appended to it (grad.h), and a plan (plan/plan.h) turns it into
+// memory and recorded programs. Nothing here touches a device.
+//
+// Legend for shapes: B batch, T time, R = B*T rows, C channels, H query heads, Hk key/value heads,
+// D head size, F feed-forward width, V vocabulary.
+#ifndef TV_GRAPH_GRAPH_H
+#define TV_GRAPH_GRAPH_H
+
+#include "base/memory.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum tv_dtype { TV_F32, TV_U32 } tv_dtype;
+
+// What a tensor is for; decides where it lives and how its bytes are reported.
+typedef enum tv_kind {
+    TV_WEIGHT,
+    TV_GRADIENT,   // of a weight; accumulates over the nodes that add to it
+    TV_OPTIMIZER,  // moments
+    TV_CONSTANT,   // written once by the host
+    TV_CACHE,      // keys and values of generation
+    TV_FEED,       // written by the host before a run
+    TV_RESULT,     // small, read by the host after a run
+    TV_ACTIVATION, // lives from its first to its last node; shares memory with others
+    TV_KIND_COUNT
+} tv_kind;
+
+typedef struct tv_tensor tv_tensor;
+typedef struct tv_node tv_node;
+
+// A row-major matrix; a vector is one row.
+struct tv_tensor {
+    const char *name;
+    uint32_t id; // index in the graph
+    tv_dtype dtype;
+    tv_kind kind;
+    uint32_t rows, columns;
+    tv_tensor *gradient; // of a weight, or the gradient built so far by tv_graph_backward
+    const struct tv_weight *weight; // how a weight is named and initialised, else NULL
+};
+
+typedef enum tv_op {
+#define OP(name, kernel, inputs, outputs, lower, gradient) TV_OP_##name,
+#include "graph/ops.def"
+#undef OP
+    TV_OP_COUNT
+} tv_op;
+
+// Attributes of a node; an op uses those that its line in ops.def names.
+typedef struct tv_attrs {
+    uint32_t batch, time;              // B, T
+    uint32_t heads, kv_heads;          // H, Hk
+    uint32_t head_size;                // D
+    uint32_t rotated;                  // heads that ROPE rotates
+    uint32_t site;                     // which dropout in the model
+    uint32_t layout;                   // of a matmul: tv_layout
+    uint32_t valid;                    // columns that count (V of padded logits)
+    uint32_t offset;                   // first column, or first element of a result
+    uint32_t block;                    // rows that one row of partial sums covers
+    bool accumulate;                   // the output is added to
+    bool backward;                     // ROPE: rotate back; LINEAR_CROSS_ENTROPY: gradients too
+    float epsilon, scale, rate, value; // norm epsilon, attention scale, dropout rate, fill value
+    float beta1, beta2, weight_decay;  // AdamW
+} tv_attrs;
+
+// C = A B with A [M,K] or transposed, B [K,N] or transposed.
+typedef enum tv_layout {
+    TV_NT, // B is stored [N,K]
+    TV_NN,
+    TV_TN, // A is stored [K,M]
+} tv_layout;
+
+enum { TV_NODE_INPUTS = 7, TV_NODE_OUTPUTS = 4 };
+
+struct tv_node {
+    tv_op op;
+    uint32_t phase; // the program it belongs to
+    tv_attrs attrs;
+    tv_tensor *in[TV_NODE_INPUTS]; // NULL where an optional input is absent
+    tv_tensor *out[TV_NODE_OUTPUTS];
+};
+
+typedef struct tv_graph {
+    tv_arena arena;
+    tv_tensor **tensors;
+    size_t tensor_count, tensor_capacity;
+    tv_node **nodes;
+    size_t node_count, node_capacity;
+    uint32_t phase; // of nodes added next
+    uint32_t phase_count;
+} tv_graph;
+
+typedef struct tv_op_info {
+    const char *name;   // as in ops.def
+    const char *kernel; // "" where lowering chooses
+    uint32_t inputs, outputs;
+    const char *gradient; // its rule, "none" if its outputs carry no gradient
+} tv_op_info;
+
+tv_graph *tv_graph_create(void);
+void tv_graph_destroy(tv_graph **graph); // and its nodes and tensors
+
+// Nodes added from now on form another program. Activations do not survive from one program to the
+// next; all other tensors do. Returns its number, counted from 0; a new graph is in phase 0.
+uint32_t tv_graph_new_phase(tv_graph *graph);
+
+// A tensor that the host or a node fills. The name is copied.
+tv_tensor *tv_graph_tensor(tv_graph *graph, tv_kind kind, tv_dtype dtype, uint32_t rows,
+                           uint32_t columns, const char *name);
+// NULL if there is none of that name.
+tv_tensor *tv_graph_find(const tv_graph *graph, const char *name);
+
+// Appends a node. `in` and `out` have as many entries as the op's line says.
+tv_node *tv_graph_add(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
+                      tv_tensor *const *out);
+
+const tv_op_info *tv_op_get_info(tv_op op);
+uint64_t tv_tensor_count(const tv_tensor *tensor); // elements
+uint64_t tv_tensor_bytes(const tv_tensor *tensor);
+
+#endif

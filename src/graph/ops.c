@@ -1,0 +1,200 @@
+// Ops: shape checks and nodes for the functions that models are written with.
+#include "graph/ops.h"
+
+#include "base/error.h"
+
+#include <math.h>
+#include <stdio.h>
+
+// More than this many elements per partial sum of squares would starve wide devices.
+enum { SUMSQ_BLOCK = 1 << 14 };
+
+tv_tensor *tv_activation(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name)
+{
+    char label[96];
+    snprintf(label, sizeof label, "%s#%zu", name, graph->tensor_count);
+    return tv_graph_tensor(graph, TV_ACTIVATION, TV_F32, rows, columns, label);
+}
+
+static tv_tensor *add_node(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
+                           tv_tensor *out)
+{
+    tv_graph_add(graph, op, attrs, in, &out);
+    return out;
+}
+
+tv_tensor *tv_add(tv_graph *graph, tv_tensor *a, tv_tensor *b)
+{
+    TV_CHECK(a->rows == b->rows && a->columns == b->columns, "add: %s and %s", a->name, b->name);
+    return add_node(graph, TV_OP_ADD, NULL, (tv_tensor *[]){a, b},
+                    tv_activation(graph, a->rows, a->columns, "add"));
+}
+
+tv_tensor *tv_gelu(tv_graph *graph, tv_tensor *x)
+{
+    return add_node(graph, TV_OP_GELU, NULL, &x, tv_activation(graph, x->rows, x->columns, "gelu"));
+}
+
+tv_tensor *tv_swiglu(tv_graph *graph, tv_tensor *x)
+{
+    TV_CHECK(x->columns % 2 == 0, "swiglu: %s has %u columns", x->name, x->columns);
+    return add_node(graph, TV_OP_SWIGLU, NULL, &x,
+                    tv_activation(graph, x->rows, x->columns / 2, "swiglu"));
+}
+
+tv_tensor *tv_dropout(tv_graph *graph, tv_tensor *x, tv_tensor *step, tv_tensor *samples,
+                      uint32_t site, float rate)
+{
+    TV_CHECK(x->rows % samples->columns == 0 && rate >= 0 && rate < 1, "dropout: %s", x->name);
+    tv_attrs attrs = {.site = site, .rate = rate};
+    return add_node(graph, TV_OP_DROPOUT, &attrs, (tv_tensor *[]){x, step, samples},
+                    tv_activation(graph, x->rows, x->columns, "dropout"));
+}
+
+tv_tensor *tv_rope(tv_graph *graph, tv_tensor *x, tv_tensor *table, tv_tensor *step, uint32_t time,
+                   uint32_t rotated, uint32_t head_size)
+{
+    TV_CHECK(head_size % 2 == 0 && x->columns % head_size == 0 && table->columns == head_size &&
+                 rotated * head_size <= x->columns && time <= table->rows,
+             "rope: %s", x->name);
+    tv_attrs attrs = {.time = time, .rotated = rotated, .head_size = head_size};
+    return add_node(graph, TV_OP_ROPE, &attrs, (tv_tensor *[]){x, table, step},
+                    tv_activation(graph, x->rows, x->columns, "rope"));
+}
+
+tv_tensor *tv_posadd(tv_graph *graph, tv_tensor *x, tv_tensor *table, tv_tensor *step,
+                     uint32_t time)
+{
+    TV_CHECK(x->columns == table->columns && time <= table->rows, "posadd: %s", x->name);
+    tv_attrs attrs = {.time = time};
+    return add_node(graph, TV_OP_POSADD, &attrs, (tv_tensor *[]){x, table, step},
+                    tv_activation(graph, x->rows, x->columns, "posadd"));
+}
+
+tv_tensor *tv_embed(tv_graph *graph, tv_tensor *ids, tv_tensor *table, tv_tensor *order)
+{
+    return add_node(graph, TV_OP_EMBED, NULL, (tv_tensor *[]){ids, table, order},
+                    tv_activation(graph, ids->columns, table->columns, "embed"));
+}
+
+tv_tensor *tv_layernorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *b, float epsilon)
+{
+    TV_CHECK(w->columns == x->columns && b->columns == x->columns, "layernorm: %s", x->name);
+    tv_attrs attrs = {.epsilon = epsilon};
+    tv_tensor *y = tv_activation(graph, x->rows, x->columns, "layernorm");
+    tv_tensor *stats = tv_activation(graph, x->rows, 2, "layernorm.stats");
+    tv_graph_add(graph, TV_OP_LAYERNORM, &attrs, (tv_tensor *[]){x, w, b},
+                 (tv_tensor *[]){y, stats});
+    return y;
+}
+
+tv_tensor *tv_rmsnorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, float epsilon)
+{
+    TV_CHECK(w->columns == x->columns, "rmsnorm: %s", x->name);
+    tv_attrs attrs = {.epsilon = epsilon};
+    tv_tensor *y = tv_activation(graph, x->rows, x->columns, "rmsnorm");
+    tv_tensor *rstd = tv_activation(graph, x->rows, 1, "rmsnorm.rstd");
+    tv_graph_add(graph, TV_OP_RMSNORM, &attrs, (tv_tensor *[]){x, w}, (tv_tensor *[]){y, rstd});
+    return y;
+}
+
+tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias, tv_layout layout)
+{
+    TV_CHECK(layout != TV_TN, "linear: a transposed input");
+    uint32_t inner = layout == TV_NT ? w->columns : w->rows;
+    uint32_t outer = layout == TV_NT ? w->rows : w->columns;
+    TV_CHECK(inner == x->columns && (!bias || bias->columns == outer), "linear: %s by %s", x->name,
+             w->name);
+    tv_attrs attrs = {.layout = layout};
+    return add_node(graph, TV_OP_MATMUL, &attrs, (tv_tensor *[]){x, w, bias},
+                    tv_activation(graph, x->rows, outer, "linear"));
+}
+
+tv_tensor *tv_attention(tv_graph *graph, tv_tensor *qkv, uint32_t batch, uint32_t heads,
+                        uint32_t kv_heads, uint32_t head_size)
+{
+    TV_CHECK(qkv->columns == (heads + 2 * kv_heads) * head_size && heads % kv_heads == 0 &&
+                 head_size % 2 == 0 && head_size <= 256 && qkv->rows % batch == 0,
+             "attention: %s", qkv->name);
+    tv_attrs attrs = {.batch = batch,
+                      .time = qkv->rows / batch,
+                      .heads = heads,
+                      .kv_heads = kv_heads,
+                      .head_size = head_size,
+                      .scale = (float)(1 / sqrt(head_size))};
+    tv_tensor *o = tv_activation(graph, qkv->rows, heads * head_size, "attention");
+    tv_tensor *lse = tv_activation(graph, batch, heads * attrs.time, "attention.lse");
+    tv_graph_add(graph, TV_OP_ATTENTION, &attrs, &qkv, (tv_tensor *[]){o, lse});
+    return o;
+}
+
+tv_tensor *tv_attention_cached(tv_graph *graph, tv_tensor *qkv, tv_tensor *step, tv_tensor *k_cache,
+                               tv_tensor *v_cache, uint32_t heads, uint32_t kv_heads,
+                               uint32_t head_size)
+{
+    TV_CHECK(qkv->columns == (heads + 2 * kv_heads) * head_size && heads % kv_heads == 0 &&
+                 k_cache->columns == kv_heads * head_size && v_cache->rows == k_cache->rows,
+             "attention: %s", qkv->name);
+    tv_attrs attrs = {.heads = heads,
+                      .kv_heads = kv_heads,
+                      .head_size = head_size,
+                      .scale = (float)(1 / sqrt(head_size))};
+    tv_graph_add(graph, TV_OP_KV_APPEND, &attrs, (tv_tensor *[]){qkv, step},
+                 (tv_tensor *[]){k_cache, v_cache});
+    return add_node(graph, TV_OP_ATTENTION_CACHE, &attrs,
+                    (tv_tensor *[]){qkv, k_cache, v_cache, step},
+                    tv_activation(graph, qkv->rows, heads * head_size, "attention"));
+}
+
+tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *targets,
+                                   tv_tensor *step, uint32_t chunk, bool backward)
+{
+    TV_CHECK(x->columns == w->columns && targets->columns == x->rows && chunk > 0, "loss: %s",
+             x->name);
+    uint32_t rows = chunk < x->rows ? chunk : x->rows;
+    uint32_t pitch = (w->rows + 3) / 4 * 4; // kernels read logits four at a time
+    tv_attrs attrs = {.valid = w->rows, .block = rows, .backward = backward};
+    tv_tensor *loss = tv_activation(graph, 1, x->rows, "loss");
+    tv_tensor *logits = tv_activation(graph, rows, pitch, "logits");
+    tv_tensor *dx = NULL, *dlogits = tv_activation(graph, backward ? rows : 1, pitch, "dlogits");
+    if (backward)
+        dx = tv_activation(graph, x->rows, x->columns, "loss.dx");
+    tv_graph_add(graph, TV_OP_LINEAR_CROSS_ENTROPY, &attrs, (tv_tensor *[]){x, w, targets, step},
+                 (tv_tensor *[]){loss, dx, logits, dlogits});
+    return loss;
+}
+
+void tv_reduce_sum_into(tv_graph *graph, tv_tensor *x, tv_tensor *sum)
+{
+    tv_graph_add(graph, TV_OP_REDUCE_SUM, NULL, &x, &sum);
+}
+
+void tv_fill(tv_graph *graph, tv_tensor *x, float value)
+{
+    tv_graph_add(graph, TV_OP_FILL, &(tv_attrs){.value = value}, NULL, &x);
+}
+
+void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv_tensor *step,
+                  tv_tensor *stat)
+{
+    uint64_t parts = 0;
+    for (size_t i = 0; i < count; i++)
+        parts += tv_div_up(tv_tensor_count(gradients[i]), SUMSQ_BLOCK);
+    TV_CHECK(parts <= UINT32_MAX, "too many gradients");
+    tv_tensor *part = tv_activation(graph, 1, (uint32_t)parts, "grad_norm.parts");
+    uint32_t offset = 0;
+    for (size_t i = 0; i < count; i++) {
+        tv_attrs attrs = {.offset = offset, .block = SUMSQ_BLOCK};
+        tv_tensor *gradient = gradients[i];
+        tv_graph_add(graph, TV_OP_SUMSQ, &attrs, &gradient, &part);
+        offset += (uint32_t)tv_div_up(tv_tensor_count(gradient), SUMSQ_BLOCK);
+    }
+    tv_graph_add(graph, TV_OP_GRAD_NORM, NULL, (tv_tensor *[]){part, step}, &stat);
+}
+
+void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tensor *stat,
+              tv_tensor *step, const tv_attrs *attrs)
+{
+    tv_graph_add(graph, TV_OP_ADAMW, attrs, (tv_tensor *[]){w->gradient, stat, step},
+                 (tv_tensor *[]){w, m, v});
+}

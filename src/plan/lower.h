@@ -1,0 +1,80 @@
+// Lowering: one graph node becomes one or more launches. A launch is split where a window would
+// exceed what a binding may span, a grid what a dispatch may have, or a dispatch the watchdog's
+// time.
+#ifndef TV_PLAN_LOWER_H
+#define TV_PLAN_LOWER_H
+
+#include "base/error.h"
+#include "device/device.h"
+#include "graph/graph.h"
+
+// A window of a tensor: `count` elements from `first` on.
+typedef struct tv_window {
+    const tv_tensor *tensor;
+    uint64_t first, count;
+    tv_access access;
+} tv_window;
+
+typedef struct tv_launch {
+    tv_kernel_choice choice;
+    tv_window windows[TV_MAX_BINDINGS];
+    uint32_t window_count;
+    uint32_t groups[3];
+    tv_args args;
+    double work;
+    const char *label;
+    uint32_t phase;
+} tv_launch;
+
+typedef struct tv_lowering {
+    const tv_device *device;
+    const tv_caps *caps;
+    double budget; // FLOP of one dispatch
+    tv_launch *launches;
+    size_t count, capacity;
+} tv_lowering;
+
+// Appends the launches of a node. TV_EMEMORY if one row of a tensor exceeds max_range.
+tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node);
+
+// ------------------------------------------------- for the lowering rules (lower_*.c) only
+
+typedef tv_err tv_lower_rule(tv_lowering *lowering, const tv_node *node);
+
+// Rows [first, first+rows) of a tensor, and all of it.
+tv_window tv_rows(const tv_tensor *tensor, uint64_t first, uint64_t rows, tv_access access);
+tv_window tv_whole(const tv_tensor *tensor, tv_access access);
+
+// How many rows a launch may take at a time, so that each window of rows (whose tensors are listed)
+// fits max_range and starts aligned; a multiple of `unit` unless it covers all `rows`.
+tv_err tv_row_step(const tv_lowering *lowering, const tv_tensor *const *tensors, size_t count,
+                   uint32_t unit, uint32_t rows, uint32_t *step);
+
+// The number of lanes per group for elementwise kernels, and for kernels with one group per row.
+uint32_t tv_lane_group(const tv_lowering *lowering);
+uint32_t tv_row_group(const tv_lowering *lowering);
+
+// Fills in the grid: one lane for each of `lanes`, or one group for each of `rows`.
+void tv_grid_lanes(const tv_lowering *lowering, tv_launch *launch, uint64_t lanes);
+void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows);
+
+// Appends a launch. Where launch->work is 0 it becomes the cost of moving its windows once.
+void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch);
+
+// Matrix product with explicit windows, used by the matmul and loss rules: see lower_matmul.c.
+typedef struct tv_product {
+    tv_layout layout;
+    uint32_t m, n, k;
+    const tv_tensor *a, *b, *c, *bias;  // bias: NULL or [1,N]
+    uint64_t a_first, b_first, c_first; // first rows of the windows
+    uint64_t a_rows, b_rows, c_rows;
+    uint32_t a_column, c_column;
+    bool accumulate;
+} tv_product;
+tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
+
+#define OP(name, kernel, inputs, outputs, lower, gradient) tv_lower_rule tv_lower_##lower;
+#include "graph/ops.def"
+#undef OP
+
+#endif

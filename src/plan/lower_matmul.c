@@ -1,0 +1,128 @@
+// Lowering of matrix products: choice of kernel, and splitting along M, N or K.
+#include "plan/lower.h"
+
+#include <stdio.h>
+
+// A family of kernels: names by layout, its tile, and the subgroup width that it was written for.
+typedef struct matmul_family {
+    const char *names[3];
+    uint32_t tile_m, tile_n, width;
+} matmul_family;
+
+static const matmul_family families[] = {
+    {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16},
+    {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8},
+    {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0},
+};
+
+// The subgroup kernels read four floats at a time along rows of A and B.
+static bool reads_in_fours(const tv_product *p, bool zero_padded)
+{
+    bool k_fits = p->layout == TV_TN || p->k % 4 == 0 || (p->layout == TV_NN && zero_padded);
+    return p->a->columns % 4 == 0 && p->b->columns % 4 == 0 && p->a_column % 4 == 0 && k_fits;
+}
+
+static const matmul_family *choose_family(const tv_lowering *lowering, const tv_product *p)
+{
+    bool zero_padded = p->a->columns >= p->k + 3 || p->a->columns == (p->k + 3) / 4 * 4;
+    const matmul_family *family = families;
+    while (family->width != 0 &&
+           !(family->width == lowering->caps->subgroup && reads_in_fours(p, zero_padded) &&
+             tv_device_has_kernel(lowering->device, family->names[p->layout])))
+        family++;
+    return family;
+}
+
+static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p)
+{
+    const matmul_family *family = choose_family(lowering, p);
+    tv_launch launch = {
+        .choice = {.name = family->names[p->layout], .group = family->width},
+        .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
+                    tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
+                    tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
+                    p->bias ? tv_whole(p->bias, TV_READ)
+                            : tv_rows(p->a, p->a_first, p->a_rows, TV_READ)},
+        .window_count = 4,
+        .groups = {(uint32_t)tv_div_up(p->n, family->tile_n),
+                   (uint32_t)tv_div_up(p->m, family->tile_m), 1},
+        .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
+                   (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
+                   p->c_column, p->a_column, 0},
+        .work = 2.0 * p->m * p->n * p->k};
+    tv_emit(lowering, node, &launch);
+}
+
+typedef struct steps {
+    uint32_t m, n, k;
+} steps;
+
+// Halves a step, keeping it a multiple of 64, which keeps every window aligned.
+static bool halve(uint32_t *step)
+{
+    uint32_t half = (*step / 2 + 63) / 64 * 64;
+    if (half >= *step)
+        return false;
+    *step = half;
+    return true;
+}
+
+static tv_err choose_steps(const tv_lowering *lowering, const tv_product *p, steps *s)
+{
+    const tv_tensor *ac[] = {p->c, p->a}, *ab[] = {p->b, p->a};
+    bool tn = p->layout == TV_TN;
+    *s = (steps){p->m, p->n, p->k};
+    TV_TRY(tv_row_step(lowering, ac, tn ? 1 : 2, 64, p->m, &s->m));
+    if (p->layout == TV_NT)
+        TV_TRY(tv_row_step(lowering, &p->b, 1, 64, p->n, &s->n));
+    else
+        TV_TRY(tv_row_step(lowering, ab, tn ? 2 : 1, 64, p->k, &s->k));
+    uint32_t most = lowering->caps->max_groups[1];
+    while (2.0 * s->m * s->n * s->k > lowering->budget || s->m / 32 >= most)
+        if (!halve(&s->m) && !(p->layout == TV_NT && halve(&s->n)))
+            break;
+    return TV_OK;
+}
+
+tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product)
+{
+    steps s;
+    TV_TRY(choose_steps(lowering, product, &s));
+    for (uint32_t k = 0; k < product->k; k += s.k)
+        for (uint32_t n = 0; n < product->n; n += s.n)
+            for (uint32_t m = 0; m < product->m; m += s.m) {
+                tv_product p = *product;
+                p.m = (uint32_t)tv_min_size(s.m, product->m - m);
+                p.n = (uint32_t)tv_min_size(s.n, product->n - n);
+                p.k = (uint32_t)tv_min_size(s.k, product->k - k);
+                bool tn = p.layout == TV_TN, nt = p.layout == TV_NT;
+                p.a_first += tn ? k : m;
+                p.a_rows = tn ? p.k : p.m;
+                p.a_column += tn ? m : k;
+                p.b_first += nt ? n : k;
+                p.b_rows = nt ? p.n : p.k;
+                p.c_first += m;
+                p.c_rows = p.m;
+                p.c_column += n;
+                p.accumulate |= k > 0;
+                p.bias = k > 0 ? NULL : p.bias;
+                emit_product(lowering, node, &p);
+            }
+    return TV_OK;
+}
+
+tv_err tv_lower_matmul(tv_lowering *lowering, const tv_node *node)
+{
+    const tv_tensor *a = node->in[0], *b = node->in[1], *c = node->out[0];
+    bool tn = node->attrs.layout == TV_TN;
+    tv_product product = {.layout = (tv_layout)node->attrs.layout,
+                          .m = c->rows,
+                          .n = c->columns,
+                          .k = tn ? a->rows : a->columns,
+                          .a = a,
+                          .b = b,
+                          .c = c,
+                          .bias = node->in[2],
+                          .accumulate = node->attrs.accumulate};
+    return tv_lower_product(lowering, node, &product);
+}

@@ -1,0 +1,132 @@
+// Lowering of norms, sums over rows and reductions.
+#include "plan/lower.h"
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+// Rows of several tensors together: inputs with one row are broadcast. Windows keep the order.
+static tv_err lower_by_rows(tv_lowering *lowering, const tv_node *node, const tv_tensor *const *all,
+                            uint32_t count, uint32_t written)
+{
+    uint32_t rows = all[0]->rows, moving = 0, step;
+    const tv_tensor *tensors[TV_MAX_BINDINGS];
+    bool broadcast[TV_MAX_BINDINGS];
+    for (uint32_t i = 0; i < count; i++) {
+        broadcast[i] = all[i]->kind == TV_WEIGHT; // norm weights: one row for all
+        if (!broadcast[i])
+            tensors[moving++] = all[i];
+    }
+    TV_TRY(tv_row_step(lowering, tensors, moving, 1, rows, &step));
+    for (uint32_t first = 0; first < rows; first += step) {
+        uint32_t n = min_u32(step, rows - first);
+        tv_launch launch = {.window_count = count};
+        for (uint32_t i = 0; i < count; i++) {
+            tv_access access = i < count - written ? TV_READ : TV_WRITE;
+            launch.windows[i] =
+                broadcast[i] ? tv_whole(all[i], access) : tv_rows(all[i], first, n, access);
+        }
+        launch.args.u[0] = n;
+        launch.args.u[1] = all[0]->columns;
+        launch.args.f[0] = node->attrs.epsilon;
+        tv_grid_rows(lowering, &launch, n);
+        tv_emit(lowering, node, &launch);
+    }
+    return TV_OK;
+}
+
+tv_err tv_lower_norm(tv_lowering *lowering, const tv_node *node)
+{
+    bool layer = node->op == TV_OP_LAYERNORM;
+    const tv_tensor *all[5] = {node->in[0], node->in[1]};
+    uint32_t count = 2;
+    if (layer)
+        all[count++] = node->in[2];
+    all[count++] = node->out[0];
+    all[count++] = node->out[1];
+    return lower_by_rows(lowering, node, all, count, 2);
+}
+
+tv_err tv_lower_norm_grad(tv_lowering *lowering, const tv_node *node)
+{
+    const tv_tensor *all[] = {node->in[0], node->in[1], node->in[2], node->in[3], node->out[0]};
+    return lower_by_rows(lowering, node, all, 5, 1);
+}
+
+// Sums over blocks of rows: each block gives one row of the output.
+tv_err tv_lower_columns(tv_lowering *lowering, const tv_node *node)
+{
+    const tv_attrs *attrs = &node->attrs;
+    uint32_t inputs = tv_op_get_info(node->op)->inputs, rows = node->in[0]->rows;
+    uint32_t columns = node->op == TV_OP_COLSUM ? node->out[0]->columns : node->in[0]->columns;
+    // Output windows start aligned when a step covers a multiple of 64 blocks.
+    uint32_t unit = attrs->accumulate ? 1 : attrs->block * (TV_BINDING_ALIGNMENT / 4), step;
+    TV_TRY(tv_row_step(lowering, (const tv_tensor *const *)node->in, inputs, unit, rows, &step));
+    for (uint32_t first = 0; first < rows; first += step) {
+        uint32_t n = min_u32(step, rows - first);
+        uint32_t block = attrs->accumulate ? n : attrs->block;
+        uint32_t blocks = (uint32_t)tv_div_up(n, block);
+        tv_launch launch = {.window_count = inputs + 1};
+        for (uint32_t i = 0; i < inputs; i++)
+            launch.windows[i] = tv_rows(node->in[i], first, n, TV_READ);
+        launch.windows[inputs] = tv_rows(node->out[0], attrs->accumulate ? 0 : first / block,
+                                         blocks, attrs->accumulate ? TV_READ_WRITE : TV_WRITE);
+        launch.args.u[0] = n;
+        launch.args.u[1] = columns;
+        launch.args.u[2] = block;
+        launch.args.u[3] = attrs->accumulate;
+        launch.args.u[4] = attrs->offset;
+        launch.args.u[5] = node->in[0]->columns;
+        tv_grid_lanes(lowering, &launch, tv_div_up(columns, 4));
+        TV_CHECK(launch.groups[1] == 1, "%s has too many columns", node->in[0]->name);
+        launch.groups[1] = blocks;
+        tv_emit(lowering, node, &launch);
+    }
+    return TV_OK;
+}
+
+tv_err tv_lower_reduce_sum(tv_lowering *lowering, const tv_node *node)
+{
+    tv_launch launch = {
+        .windows = {tv_whole(node->in[0], TV_READ), tv_whole(node->out[0], TV_READ_WRITE)},
+        .window_count = 2};
+    launch.args.u[0] = (uint32_t)tv_tensor_count(node->in[0]);
+    launch.args.u[1] = 1;
+    tv_grid_rows(lowering, &launch, 1);
+    tv_emit(lowering, node, &launch);
+    return TV_OK;
+}
+
+tv_err tv_lower_sumsq(tv_lowering *lowering, const tv_node *node)
+{
+    const tv_tensor *x = node->in[0];
+    uint32_t block = node->attrs.block;
+    uint64_t count = tv_tensor_count(x), step = lowering->caps->max_range / 4;
+    step = tv_min_size(step, tv_max_size((uint64_t)(lowering->budget / 16), block));
+    step -= step % block;
+    TV_CHECK(step > 0, "the device binds less than %u elements", block);
+    for (uint64_t first = 0; first < count; first += step) {
+        uint64_t n = tv_min_size(step, count - first);
+        tv_launch launch = {.windows = {{x, first, n, TV_READ}, tv_whole(node->out[0], TV_WRITE)},
+                            .window_count = 2};
+        launch.args.u[0] = (uint32_t)n;
+        launch.args.u[1] = block;
+        launch.args.u[2] = node->attrs.offset + (uint32_t)(first / block);
+        launch.work = 16.0 * (double)n;
+        tv_grid_rows(lowering, &launch, tv_div_up(n, block));
+        tv_emit(lowering, node, &launch);
+    }
+    return TV_OK;
+}
+
+tv_err tv_lower_grad_norm(tv_lowering *lowering, const tv_node *node)
+{
+    tv_launch launch = {.windows = {tv_whole(node->in[0], TV_READ), tv_whole(node->in[1], TV_READ),
+                                    tv_whole(node->out[0], TV_WRITE)},
+                        .window_count = 3};
+    launch.args.u[0] = (uint32_t)tv_tensor_count(node->in[0]);
+    tv_grid_rows(lowering, &launch, 1);
+    tv_emit(lowering, node, &launch);
+    return TV_OK;
+}

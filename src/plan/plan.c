@@ -1,0 +1,273 @@
+// Plans: memory, barriers and recorded programs for a graph on a device.
+#include "plan/plan.h"
+
+#include "base/text.h"
+#include "plan/lower.h"
+#include "plan/place.h"
+
+#include <string.h>
+
+typedef struct phase_program {
+    tv_program *program;
+    size_t dispatches, barriers;
+    double work;
+} phase_program;
+
+struct tv_plan {
+    const tv_graph *graph;
+    tv_device *device;
+    tv_placement placement;
+    tv_buffer **buffers; // one per block
+    uint8_t **shadows;   // host copies of blocks of feeds and results, NULL for others
+    phase_program *phases;
+};
+
+// ------------------------------------------------------------------------------------- memory
+
+static tv_err check_total(const tv_plan *plan)
+{
+    const tv_plan_memory *m = &plan->placement.memory;
+    uint64_t have = tv_device_get_info(plan->device)->caps.memory;
+    if (m->total <= have)
+        return TV_OK;
+    char need[32], free[32], fixed[32], activations[32];
+    tv_format_bytes(m->total, need);
+    tv_format_bytes(have, free);
+    tv_format_bytes(m->total - m->bytes[TV_ACTIVATION], fixed);
+    tv_format_bytes(m->bytes[TV_ACTIVATION], activations);
+    return tv_fail(TV_EMEMORY,
+                   "the plan needs %s (%s for weights and their state, %s for activations), the "
+                   "device has %s",
+                   need, fixed, activations, free);
+}
+
+static tv_err allocate_blocks(tv_plan *plan)
+{
+    const tv_placement *p = &plan->placement;
+    plan->buffers = tv_alloc(p->block_count, sizeof *plan->buffers);
+    plan->shadows = tv_alloc(p->block_count, sizeof *plan->shadows);
+    for (size_t i = 0; i < p->block_count; i++) {
+        const tv_block *block = &p->blocks[i];
+        TV_TRY(tv_buffer_create(plan->device, block->size, &plan->buffers[i]));
+        if (block->kind != TV_FEED && block->kind != TV_RESULT)
+            continue;
+        plan->shadows[i] = tv_alloc(block->size, 1);
+        TV_TRY(tv_buffer_write(plan->buffers[i], 0, plan->shadows[i], block->size));
+    }
+    return TV_OK;
+}
+
+static const tv_spot *spot_of(const tv_plan *plan, const tv_tensor *tensor)
+{
+    const tv_spot *spot = &plan->placement.spots[tensor->id];
+    TV_CHECK(spot->block != TV_NOT_PLACED, "%s has no place: no node uses it", tensor->name);
+    return spot;
+}
+
+// ------------------------------------------------------------------------------------ barriers
+
+// What was touched since the last barrier.
+typedef struct touched {
+    tv_binding *ranges;
+    size_t count, capacity;
+} touched;
+
+static bool conflicts(const touched *t, const tv_binding *b)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const tv_binding *o = &t->ranges[i];
+        if (o->buffer == b->buffer && o->offset < b->offset + b->size &&
+            b->offset < o->offset + o->size && ((o->access | b->access) & TV_WRITE))
+            return true;
+    }
+    return false;
+}
+
+static bool needs_barrier(touched *t, const tv_dispatch *dispatch)
+{
+    bool needed = false;
+    for (uint32_t i = 0; i < dispatch->binding_count && !needed; i++)
+        needed = conflicts(t, &dispatch->bindings[i]);
+    if (needed)
+        t->count = 0;
+    TV_RESERVE(t->ranges, t->capacity, t->count + dispatch->binding_count);
+    for (uint32_t i = 0; i < dispatch->binding_count; i++)
+        t->ranges[t->count++] = dispatch->bindings[i];
+    return needed;
+}
+
+// ----------------------------------------------------------------------------------- recording
+
+static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dispatch *dispatch)
+{
+    *dispatch = (tv_dispatch){.binding_count = launch->window_count,
+                              .groups = {launch->groups[0], launch->groups[1], launch->groups[2]},
+                              .args = launch->args,
+                              .work = launch->work,
+                              .label = launch->label};
+    for (uint32_t i = 0; i < launch->window_count; i++) {
+        const tv_window *w = &launch->windows[i];
+        const tv_spot *spot = spot_of(plan, w->tensor);
+        dispatch->bindings[i] = (tv_binding){.buffer = plan->buffers[spot->block],
+                                             .offset = spot->offset + w->first * 4,
+                                             .size = tv_align_up(w->count * 4, 16),
+                                             .access = w->access};
+    }
+    return tv_device_kernel(plan->device, &launch->choice, &dispatch->kernel);
+}
+
+static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t phase)
+{
+    phase_program *p = &plan->phases[phase];
+    touched since_barrier = {0};
+    tv_err err;
+    TV_TRY(tv_program_create(plan->device, &p->program));
+    for (size_t i = 0; i < lowering->count; i++) {
+        tv_dispatch dispatch;
+        if (lowering->launches[i].phase != phase)
+            continue;
+        TV_GOTO(done, make_dispatch(plan, &lowering->launches[i], &dispatch));
+        if (needs_barrier(&since_barrier, &dispatch)) {
+            tv_program_barrier(p->program);
+            p->barriers++;
+        }
+        tv_program_dispatch(p->program, &dispatch);
+        p->dispatches++;
+        p->work += dispatch.work;
+    }
+    err = tv_program_finish(p->program);
+done:
+    tv_free(since_barrier.ranges);
+    return err;
+}
+
+static tv_err record(tv_plan *plan)
+{
+    tv_lowering lowering = {.device = plan->device,
+                            .caps = &tv_device_get_info(plan->device)->caps,
+                            .budget = tv_device_dispatch_budget(plan->device)};
+    tv_err err = TV_OK;
+    for (size_t i = 0; i < plan->graph->node_count && err == TV_OK; i++)
+        err = tv_lower_node(&lowering, plan->graph->nodes[i]);
+    plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
+    for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
+        err = record_phase(plan, &lowering, phase);
+    tv_free(lowering.launches);
+    return err;
+}
+
+tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
+{
+    tv_err err;
+    tv_plan *p = tv_alloc(1, sizeof *p);
+    p->graph = graph;
+    p->device = device;
+    TV_GOTO(failed, tv_place(graph, tv_device_get_info(device)->caps.max_alloc, &p->placement));
+    TV_GOTO(failed, check_total(p));
+    TV_GOTO(failed, allocate_blocks(p));
+    TV_GOTO(failed, record(p));
+    *plan = p;
+    return TV_OK;
+failed:
+    tv_plan_destroy(&p);
+    return err;
+}
+
+void tv_plan_destroy(tv_plan **plan)
+{
+    tv_plan *p = *plan;
+    if (!p)
+        return;
+    for (uint32_t i = 0; p->phases && i < p->graph->phase_count; i++)
+        tv_program_destroy(&p->phases[i].program);
+    for (size_t i = 0; p->buffers && i < p->placement.block_count; i++) {
+        tv_buffer_destroy(&p->buffers[i]);
+        tv_free(p->shadows[i]);
+    }
+    tv_free(p->phases);
+    tv_free(p->buffers);
+    tv_free(p->shadows);
+    tv_placement_finish(&p->placement);
+    tv_free(p);
+    *plan = NULL;
+}
+
+const tv_plan_memory *tv_plan_get_memory(const tv_plan *plan)
+{
+    return &plan->placement.memory;
+}
+
+void tv_plan_count(const tv_plan *plan, uint32_t phase, size_t *dispatches, size_t *barriers,
+                   double *work)
+{
+    *dispatches = plan->phases[phase].dispatches;
+    *barriers = plan->phases[phase].barriers;
+    *work = plan->phases[phase].work;
+}
+
+// ----------------------------------------------------------------------------------- transfers
+
+static tv_err transfer_kind(tv_plan *plan, tv_kind kind)
+{
+    for (size_t i = 0; i < plan->placement.block_count; i++) {
+        const tv_block *block = &plan->placement.blocks[i];
+        if (block->kind != kind)
+            continue;
+        if (kind == TV_FEED)
+            TV_TRY(tv_buffer_write(plan->buffers[i], 0, plan->shadows[i], block->size));
+        else
+            TV_TRY(tv_buffer_read(plan->buffers[i], 0, plan->shadows[i], block->size));
+    }
+    return TV_OK;
+}
+
+void *tv_plan_feed(tv_plan *plan, const tv_tensor *tensor)
+{
+    TV_CHECK(tensor->kind == TV_FEED, "%s is no feed", tensor->name);
+    const tv_spot *spot = spot_of(plan, tensor);
+    return plan->shadows[spot->block] + spot->offset;
+}
+
+tv_err tv_plan_upload(tv_plan *plan)
+{
+    return transfer_kind(plan, TV_FEED);
+}
+
+const void *tv_plan_result(const tv_plan *plan, const tv_tensor *tensor)
+{
+    TV_CHECK(tensor->kind == TV_RESULT, "%s is no result", tensor->name);
+    const tv_spot *spot = spot_of(plan, tensor);
+    return plan->shadows[spot->block] + spot->offset;
+}
+
+tv_err tv_plan_download(tv_plan *plan)
+{
+    return transfer_kind(plan, TV_RESULT);
+}
+
+tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, const void *data)
+{
+    const tv_spot *spot = spot_of(plan, tensor);
+    return tv_buffer_write(plan->buffers[spot->block], spot->offset, data, tv_tensor_bytes(tensor));
+}
+
+tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, void *data)
+{
+    const tv_spot *spot = spot_of(plan, tensor);
+    return tv_buffer_read(plan->buffers[spot->block], spot->offset, data, tv_tensor_bytes(tensor));
+}
+
+tv_err tv_plan_run(tv_plan *plan, uint32_t phase)
+{
+    return tv_program_run(plan->phases[phase].program);
+}
+
+tv_err tv_plan_wait(tv_plan *plan, uint32_t phase)
+{
+    return tv_program_wait(plan->phases[phase].program, TV_MARK_END, 0);
+}
+
+double tv_plan_seconds(const tv_plan *plan, uint32_t phase)
+{
+    return tv_program_seconds(plan->phases[phase].program);
+}

@@ -1,0 +1,49 @@
+// Plans: a graph on a device. A plan places every tensor in device memory, turns nodes into
+// dispatches, sets barriers and records one program per phase, once; programs are then replayed.
+#ifndef TV_PLAN_PLAN_H
+#define TV_PLAN_PLAN_H
+
+#include "base/error.h"
+#include "device/device.h"
+#include "graph/graph.h"
+
+typedef struct tv_plan tv_plan;
+
+// Bytes of device memory by kind of tensor. Activations count what their shared arena takes.
+typedef struct tv_plan_memory {
+    uint64_t bytes[TV_KIND_COUNT];
+    uint64_t total;
+    uint64_t unshared; // what activations would take without sharing memory
+} tv_plan_memory;
+
+// What a plan of this graph would take on a device with these limits. TV_EMEMORY if a single tensor
+// exceeds what the device can hold in one piece.
+tv_err tv_plan_measure(const tv_graph *graph, const tv_caps *caps, tv_plan_memory *memory);
+
+// Allocates, lowers and records. The graph and the device must outlive the plan. TV_EMEMORY says
+// what is needed and what there is. New memory is not cleared, except feeds and results.
+tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan);
+void tv_plan_destroy(tv_plan **plan);
+const tv_plan_memory *tv_plan_get_memory(const tv_plan *plan);
+// Dispatches and barriers of a phase's program; FLOP as counted for its submissions.
+void tv_plan_count(const tv_plan *plan, uint32_t phase, size_t *dispatches, size_t *barriers,
+                   double *work);
+
+// Host memory behind a TV_FEED tensor: write here, then tv_plan_upload sends all feeds at once.
+void *tv_plan_feed(tv_plan *plan, const tv_tensor *tensor);
+tv_err tv_plan_upload(tv_plan *plan);
+// Host copies of TV_RESULT tensors, as of the last tv_plan_download.
+const void *tv_plan_result(const tv_plan *plan, const tv_tensor *tensor);
+tv_err tv_plan_download(tv_plan *plan);
+
+// Whole tensors of any kind (of activations: only where the phase has just run). Blocks.
+tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, const void *data);
+tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, void *data);
+
+// Runs a phase's program and returns at once; wait before reading what it wrote.
+tv_err tv_plan_run(tv_plan *plan, uint32_t phase);
+tv_err tv_plan_wait(tv_plan *plan, uint32_t phase);
+// Device seconds of the phase's latest run, 0 where unknown.
+double tv_plan_seconds(const tv_plan *plan, uint32_t phase);
+
+#endif
