@@ -245,16 +245,30 @@ tv_err tv_plan_download(tv_plan *plan)
     return transfer_kind(plan, TV_RESULT);
 }
 
-tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, const void *data)
+// A tensor's window as bytes of its buffer.
+static tv_buffer *window_of(const tv_plan *plan, const tv_tensor *tensor, uint64_t first,
+                            uint64_t count, uint64_t *offset)
 {
     const tv_spot *spot = spot_of(plan, tensor);
-    return tv_buffer_write(plan->buffers[spot->block], spot->offset, data, tv_tensor_bytes(tensor));
+    TV_CHECK(first + count <= tv_tensor_count(tensor), "window outside %s", tensor->name);
+    *offset = spot->offset + first * 4;
+    return plan->buffers[spot->block];
 }
 
-tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, void *data)
+tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                     const void *data)
 {
-    const tv_spot *spot = spot_of(plan, tensor);
-    return tv_buffer_read(plan->buffers[spot->block], spot->offset, data, tv_tensor_bytes(tensor));
+    uint64_t offset;
+    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    return tv_buffer_write(buffer, offset, data, count * 4);
+}
+
+tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                    void *data)
+{
+    uint64_t offset;
+    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    return tv_buffer_read(buffer, offset, data, count * 4);
 }
 
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase)

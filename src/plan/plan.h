@@ -36,9 +36,12 @@ tv_err tv_plan_upload(tv_plan *plan);
 const void *tv_plan_result(const tv_plan *plan, const tv_tensor *tensor);
 tv_err tv_plan_download(tv_plan *plan);
 
-// Whole tensors of any kind (of activations: only where the phase has just run). Blocks.
-tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, const void *data);
-tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, void *data);
+// `count` elements of a tensor of any kind from element `first` on (of activations: only where the
+// phase has just run). Blocks.
+tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                     const void *data);
+tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                    void *data);
 
 // Runs a phase's program and returns at once; wait before reading what it wrote.
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase);

@@ -1,0 +1,13 @@
+// Stop requests: SIGINT, SIGTERM and SIGUSR2 ask a run to save and end; a second one ends it at
+// once.
+#ifndef TV_BASE_STOP_H
+#define TV_BASE_STOP_H
+
+#include <stdbool.h>
+
+// Installs the handlers. What a signal handler writes must be static: one flag.
+void tv_stop_install(void);
+bool tv_stop_requested(void);
+void tv_stop_reset(void); // forgets a request: for programs that train several times
+
+#endif

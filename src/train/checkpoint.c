@@ -1,0 +1,153 @@
+// Checkpoints: writing one so that a crash never costs an older one, and reading it back.
+#include "train/checkpoint.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "formats/checksum.h"
+#include "formats/json.h"
+#include "formats/manifest.h"
+#include "formats/model_config.h"
+#include "train/run_dir.h"
+
+#include <stdio.h>
+
+#define STATE_NAME "trainer.json"
+
+// trainer.json: X(key, member, largest).
+#define STATE_FIELDS(X)                                                                            \
+    X("step", step, INT64_MAX)                                                                     \
+    X("updates", updates, INT64_MAX)                                                               \
+    X("tokens", tokens, INT64_MAX)                                                                 \
+    X("skipped", skipped, INT64_MAX)                                                               \
+    X("skipped_in_a_row", skipped_in_a_row, INT64_MAX)                                             \
+    X("micro_batch_size", micro_batch, UINT32_MAX)                                                 \
+    X("global_batch_size", global_batch, UINT32_MAX)                                               \
+    X("seq_len", seq_len, UINT32_MAX)                                                              \
+    X("seed", seed, INT64_MAX)                                                                     \
+    X("metrics_jsonl_bytes", logs.bytes[TV_LOGGER_JSONL], INT64_MAX)                               \
+    X("metrics_csv_bytes", logs.bytes[TV_LOGGER_CSV], INT64_MAX)
+
+static tv_err write_state(const char *path, const tv_train_state *state)
+{
+    tv_text text = {0};
+    tv_text_puts(&text, "{\n");
+#define PRINT(key, member, largest)                                                                \
+    tv_text_printf(&text, "  \"" key "\": %llu,\n", (unsigned long long)state->member);
+    STATE_FIELDS(PRINT)
+#undef PRINT
+    tv_text_printf(&text, "  \"seconds\": %.3f\n}\n", state->seconds);
+    tv_err err = tv_file_write(path, text.data, text.length);
+    tv_text_finish(&text);
+    return err;
+}
+
+static tv_err read_fields(const json_t *root, const char *path, tv_train_state *state)
+{
+#define READ(key, member, largest)                                                                 \
+    do {                                                                                           \
+        int64_t value = -1;                                                                        \
+        TV_TRY(tv_json_int(root, path, key, 0, largest, &value));                                  \
+        if (value < 0)                                                                             \
+            return tv_fail(TV_EFORMAT, "%s: no %s", path, key);                                    \
+        state->member = (unsigned long long)value;                                                 \
+    } while (0);
+    STATE_FIELDS(READ)
+#undef READ
+    return tv_json_double(root, path, "seconds", 0, 1e15, &state->seconds);
+}
+
+tv_err tv_checkpoint_read_state(const char *folder, tv_train_state *state)
+{
+    tv_text path = {0};
+    json_t *root = NULL;
+    *state = (tv_train_state){0};
+    tv_path_join(&path, folder, STATE_NAME);
+    tv_err err = tv_json_read(path.data, 1 << 20, &root);
+    if (err == TV_OK)
+        err = read_fields(root, path.data, state);
+    json_decref(root);
+    tv_text_finish(&path);
+    return err;
+}
+
+// Everything but the manifest.
+static tv_err write_files(const char *folder, const tv_checkpoint_parts *parts,
+                          const tv_train_state *state)
+{
+    tv_err err;
+    tv_text path = {0};
+    TV_GOTO(done, tv_weights_save(parts->plan, parts->model,
+                                  tv_path_join(&path, folder, "model.safetensors"), NULL));
+    TV_GOTO(done, tv_moments_save(parts->plan, parts->model, &parts->moments,
+                                  tv_path_join(&path, folder, "optimizer.safetensors"), NULL));
+    TV_GOTO(done, tv_model_config_write(&parts->model->config,
+                                        tv_path_join(&path, folder, "config.json")));
+    TV_GOTO(done, write_state(tv_path_join(&path, folder, STATE_NAME), state));
+    err = tv_tokenizer_save(parts->tokenizer, folder);
+done:
+    tv_text_finish(&path);
+    return err;
+}
+
+// Lists what lies in the folder. Sums are taken from the disk, so that they also cover the writing.
+static tv_err write_manifest(const char *folder, const tv_train_state *state)
+{
+    tv_manifest manifest = {0};
+    tv_names names = {0};
+    tv_text path = {0};
+    tv_err err = tv_list_dir(folder, &names);
+    for (size_t i = 0; i < names.count && err == TV_OK; i++) {
+        tv_checksum sum;
+        err = tv_checksum_file(tv_path_join(&path, folder, names.names[i]), &sum);
+        if (err == TV_OK)
+            tv_manifest_add_file(&manifest, names.names[i], &sum);
+    }
+    tv_manifest_add_int(&manifest, "step", (int64_t)state->step);
+    tv_manifest_add_string(&manifest, "trivium", TV_VERSION);
+    if (err == TV_OK)
+        err = tv_manifest_write(&manifest, folder);
+    tv_manifest_finish(&manifest);
+    tv_names_finish(&names);
+    tv_text_finish(&path);
+    return err;
+}
+
+tv_err tv_checkpoint_save(const char *run_dir, const tv_checkpoint_parts *parts,
+                          const tv_train_state *state)
+{
+    tv_err err;
+    tv_text final = {0}, temporary = {0};
+    tv_checkpoint_path(run_dir, state->step, &final);
+    tv_text_printf(&temporary, "%s.tmp", final.data);
+    TV_GOTO(done, tv_remove_tree(temporary.data));
+    TV_GOTO(done, tv_make_dirs(temporary.data));
+    TV_GOTO(failed, write_files(temporary.data, parts, state));
+    TV_GOTO(failed, write_manifest(temporary.data, state));
+    TV_GOTO(failed, tv_sync_dir(temporary.data));
+    TV_GOTO(failed, tv_remove_tree(final.data)); // of this very step, from before a resume
+    TV_GOTO(failed, tv_rename(temporary.data, final.data));
+    goto done;
+failed : {
+    char reason[512];
+    snprintf(reason, sizeof reason, "%s", tv_error_message());
+    tv_remove_tree(temporary.data); // what it says is not the cause
+    err = tv_fail(err, "checkpoint of step %llu not saved: %s", (unsigned long long)state->step,
+                  reason);
+}
+done:
+    tv_text_finish(&final);
+    tv_text_finish(&temporary);
+    return err;
+}
+
+tv_err tv_checkpoint_load(const char *folder, const tv_checkpoint_parts *parts)
+{
+    tv_text path = {0};
+    tv_path_join(&path, folder, "model.safetensors");
+    tv_err err = tv_weights_load(parts->plan, parts->model, path.data);
+    tv_path_join(&path, folder, "optimizer.safetensors");
+    if (err == TV_OK)
+        err = tv_moments_load(parts->plan, parts->model, &parts->moments, path.data);
+    tv_text_finish(&path);
+    return err;
+}

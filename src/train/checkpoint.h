@@ -1,0 +1,47 @@
+// Checkpoints: a folder that Hugging Face transformers opens, with the trainer's state beside it.
+//   model.safetensors config.json tokenizer*   the model
+//   optimizer.safetensors trainer.json         what resuming needs
+//   manifest.json                              sizes and checksums of all of these, written last
+#ifndef TV_TRAIN_CHECKPOINT_H
+#define TV_TRAIN_CHECKPOINT_H
+
+#include "base/error.h"
+#include "base/text.h"
+#include "data/tokenizer.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "report/logger.h"
+#include "train/weights.h"
+
+// Where a run stands. Random numbers and data order follow from it and the configuration.
+typedef struct tv_train_state {
+    uint64_t step;    // optimizer steps done, skipped ones included
+    uint64_t updates; // steps that changed the weights: AdamW's t
+    uint64_t tokens;  // trained on
+    uint64_t skipped; // non-finite steps
+    uint64_t skipped_in_a_row;
+    uint32_t micro_batch; // that was in use: another one would round differently
+    uint32_t global_batch, seq_len;
+    uint64_t seed;
+    double seconds; // trained for
+    tv_logger_sizes logs;
+} tv_train_state;
+
+typedef struct tv_checkpoint_parts {
+    tv_plan *plan;
+    const tv_model *model;
+    tv_moments moments;
+    const tv_tokenizer *tokenizer;
+} tv_checkpoint_parts;
+
+// Writes RUN/checkpoints/step-N: into step-N.tmp, everything fsynced, manifest last, then renamed.
+// A crash at any point leaves the older checkpoints as they were. TV_ENOSPC removes the half.
+tv_err tv_checkpoint_save(const char *run_dir, const tv_checkpoint_parts *parts,
+                          const tv_train_state *state);
+
+// The state in a checkpoint folder (trainer.json).
+tv_err tv_checkpoint_read_state(const char *folder, tv_train_state *state);
+// Weights and moments of a checkpoint folder.
+tv_err tv_checkpoint_load(const char *folder, const tv_checkpoint_parts *parts);
+
+#endif

@@ -1,0 +1,180 @@
+// A session: opens what a run needs, and decides the micro-batch.
+#include "train/session.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+// Larger micro-batches than this many tokens gain nothing and cost memory.
+enum { BUSY_TOKENS_CPU = 4096, BUSY_TOKENS_GPU = 16384 };
+
+static tv_err open_data(tv_session *s)
+{
+    const tv_config *c = s->config;
+    TV_TRY(tv_tokenizer_open_data(c->data.train, &s->tokenizer));
+    TV_TRY(tv_dataset_open(c->data.train, s->seq_len, s->tokenizer, &s->train));
+    if (c->data.val[0])
+        TV_TRY(tv_dataset_open(c->data.val, s->seq_len, s->tokenizer, &s->val));
+    return TV_OK;
+}
+
+static tv_err configure_model(tv_session *s, const char *model_folder)
+{
+    tv_text path = {0};
+    if (model_folder)
+        tv_path_join(&path, model_folder, "config.json");
+    tv_err err = model_folder && !s->config->model.from[0]
+                     ? tv_model_config_read(path.data, &s->model_config)
+                     : tv_config_model(s->config, path.data, &s->model_config);
+    tv_text_finish(&path);
+    TV_TRY(err);
+    uint32_t vocabulary = tv_dataset_vocab_size(s->train);
+    if (s->model_config.vocab_size == 0)
+        s->model_config.vocab_size = vocabulary;
+    if (s->model_config.vocab_size < vocabulary)
+        return tv_fail(TV_EUSAGE,
+                       "%s has a vocabulary of %u tokens, the model only %u; prepare the data with "
+                       "the model's tokenizer",
+                       s->config->data.train, vocabulary, s->model_config.vocab_size);
+    return tv_model_config_check(&s->model_config, "model");
+}
+
+static void configure_schedule(tv_session *s)
+{
+    const tv_config *c = s->config;
+    s->schedule = (tv_schedule){.lr = c->optimizer.lr,
+                                .min_lr = c->lr_scheduler.min_lr,
+                                .warmup_steps = (uint64_t)c->lr_scheduler.warmup_steps,
+                                .decay_steps = (uint64_t)c->lr_scheduler.decay_steps,
+                                .max_steps = (uint64_t)c->trainer.max_steps};
+}
+
+static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t seq_len)
+{
+    const tv_config *c = s->config;
+    tv_step_options options = {.batch = micro_batch,
+                               .time = seq_len,
+                               .beta1 = (float)c->optimizer.betas.items[0],
+                               .beta2 = (float)c->optimizer.betas.items[1],
+                               .epsilon = (float)c->optimizer.eps,
+                               .weight_decay = (float)c->optimizer.weight_decay,
+                               .update = true};
+    return tv_step_graph_create(&s->model_config, &options);
+}
+
+// Whether a plan of that size fits; *bytes is what it takes.
+static bool fits(const tv_session *s, uint32_t micro_batch, uint32_t seq_len, uint64_t *bytes)
+{
+    const tv_caps *caps = &tv_device_get_info(s->device)->caps;
+    tv_step_graph *graph = build(s, micro_batch, seq_len);
+    tv_plan_memory memory;
+    bool placed = tv_plan_measure(graph->graph, caps, &memory) == TV_OK;
+    tv_step_graph_destroy(&graph);
+    *bytes = placed ? memory.total : UINT64_MAX;
+    return placed && memory.total <= caps->memory;
+}
+
+static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t bytes)
+{
+    char need[32] = "more than it allocates at once", have[32], would[32];
+    uint64_t smaller;
+    uint32_t seq_len = s->seq_len;
+    if (bytes != UINT64_MAX)
+        tv_format_bytes(bytes, need);
+    tv_format_bytes(tv_device_get_info(s->device)->caps.memory, have);
+    for (uint32_t batch = micro_batch / 2; batch > 0; batch /= 2)
+        if (fits(s, batch, seq_len, &smaller)) {
+            tv_format_bytes(smaller, would);
+            return tv_fail(
+                TV_EMEMORY,
+                "training needs %s, the device has %s; trainer.micro_batch_size=%u would "
+                "fit (%s)",
+                need, have, batch, would);
+        }
+    while (seq_len > 1) {
+        seq_len /= 2;
+        if (!fits(s, 1, seq_len, &smaller))
+            continue;
+        tv_format_bytes(smaller, would);
+        return tv_fail(TV_EMEMORY,
+                       "training needs %s, the device has %s; data.seq_len=%u with "
+                       "trainer.micro_batch_size=1 would fit (%s)",
+                       need, have, seq_len, would);
+    }
+    return tv_fail(TV_EMEMORY, "training needs %s, the device has %s; choose a smaller model", need,
+                   have);
+}
+
+static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
+{
+    uint64_t bytes;
+    bool cpu = tv_device_get_info(s->device)->device_class == TV_CLASS_CPU;
+    uint32_t busy = (uint32_t)(cpu ? BUSY_TOKENS_CPU : BUSY_TOKENS_GPU) / s->seq_len;
+    if (wanted && s->global_batch % wanted != 0)
+        return tv_fail(TV_EUSAGE,
+                       "trainer.micro_batch_size=%u does not divide trainer.global_batch_size=%u",
+                       wanted, s->global_batch);
+    s->micro_batch = wanted;
+    if (wanted)
+        return fits(s, wanted, s->seq_len, &bytes) ? TV_OK : does_not_fit(s, wanted, bytes);
+    for (uint32_t batch = s->global_batch; batch > 0; batch--) {
+        if (s->global_batch % batch != 0 || (batch > busy && batch > 1))
+            continue;
+        s->micro_batch = batch;
+        if (fits(s, batch, s->seq_len, &bytes))
+            return TV_OK;
+    }
+    return does_not_fit(s, 1, bytes);
+}
+
+static tv_err open_all(tv_session *s, const char *model_folder, uint32_t micro_batch)
+{
+    const tv_config *c = s->config;
+    TV_TRY(tv_schedule_parse(c->lr_scheduler.name, &s->schedule.kind));
+    TV_TRY(open_data(s));
+    TV_TRY(configure_model(s, model_folder));
+    TV_TRY(tv_device_open(c->device, c->mask[0] ? c->mask : NULL, &s->device));
+    TV_TRY(choose_micro_batch(s, micro_batch));
+    s->graph = build(s, s->micro_batch, s->seq_len);
+    TV_TRY(tv_plan_create(s->graph->graph, s->device, &s->plan));
+    size_t tokens = (size_t)s->global_batch * s->seq_len;
+    s->ids = tv_alloc(tokens, sizeof *s->ids);
+    s->targets = tv_alloc(tokens, sizeof *s->targets);
+    s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
+    return TV_OK;
+}
+
+tv_err tv_session_open(const tv_config *config, const char *model_folder, uint32_t micro_batch,
+                       tv_session *session)
+{
+    *session = (tv_session){.config = config,
+                            .global_batch = (uint32_t)config->trainer.global_batch_size,
+                            .seq_len = (uint32_t)config->data.seq_len};
+    configure_schedule(session);
+    tv_err err = open_all(session, model_folder, micro_batch);
+    if (err != TV_OK)
+        tv_session_close(session);
+    return err;
+}
+
+void tv_session_close(tv_session *session)
+{
+    tv_plan_destroy(&session->plan);
+    tv_step_graph_destroy(&session->graph);
+    tv_device_close(&session->device);
+    tv_dataset_close(&session->train);
+    tv_dataset_close(&session->val);
+    tv_tokenizer_destroy(&session->tokenizer);
+    tv_free(session->ids);
+    tv_free(session->targets);
+    tv_free(session->samples);
+    *session = (tv_session){0};
+}
+
+tv_checkpoint_parts tv_session_parts(const tv_session *session)
+{
+    return (tv_checkpoint_parts){
+        .plan = session->plan,
+        .model = session->graph->model,
+        .moments = {session->graph->first_moments, session->graph->second_moments},
+        .tokenizer = session->tokenizer};
+}

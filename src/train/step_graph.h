@@ -1,0 +1,36 @@
+// The graph of training: what runs for each micro-batch, for each optimizer step and for
+// validation, over one set of weights.
+#ifndef TV_TRAIN_STEP_GRAPH_H
+#define TV_TRAIN_STEP_GRAPH_H
+
+#include "formats/model_config.h"
+#include "graph/graph.h"
+#include "model/model.h"
+
+typedef struct tv_step_options {
+    uint32_t batch, time; // of a micro-batch, and of a validation batch
+    float beta1, beta2, epsilon, weight_decay;
+    bool update; // false: a graph for validation only, without gradients and optimizer state
+} tv_step_options;
+
+typedef struct tv_step_graph {
+    tv_graph *graph;
+    tv_model *model;
+    tv_step_options options;
+    // Phases, to be run in this order: zero; micro for each micro-batch; update. Or zero, then eval
+    // for each validation batch.
+    uint32_t zero, micro, update, eval;
+    // Feeds: see tv_model_inputs; targets [1,R].
+    tv_tensor *ids, *targets, *order, *samples, *step;
+    // Results: the sum of losses since `zero` [1,1]; the gradient norm's statistics.
+    tv_tensor *loss_sum, *stat;
+    tv_tensor **first_moments, **second_moments; // one per weight of the model
+} tv_step_graph;
+
+tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step_options *options);
+void tv_step_graph_destroy(tv_step_graph **graph);
+
+// Rows of logits that exist at a time for this vocabulary: about 64 MiB of them.
+uint32_t tv_loss_chunk(uint32_t vocab_size);
+
+#endif

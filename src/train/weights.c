@@ -1,0 +1,248 @@
+// Weights and optimizer state between a plan and safetensors files.
+#include "train/weights.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "formats/safetensors.h"
+
+#include <string.h>
+
+// What a file holds: one of its tensors is rows [first, first+rows) of a device tensor.
+typedef struct stored {
+    const char *name;
+    const tv_tensor *tensor;
+    uint32_t first, rows;
+    bool matrix;
+} stored;
+
+typedef struct stored_list {
+    stored *items;
+    size_t count;
+    tv_arena arena;
+} stored_list;
+
+// Appends the parts of weight `index`, which live in `tensor`.
+static void list_parts(stored_list *list, const tv_model *model, size_t index,
+                       const tv_tensor *tensor, const char *prefix)
+{
+    const tv_weight *weight = model->weights[index]->weight;
+    for (uint32_t i = 0; i < weight->part_count; i++) {
+        const tv_weight_part *part = &weight->parts[i];
+        list->items[list->count++] =
+            (stored){tv_arena_printf(&list->arena, "%s%s", prefix, part->name), tensor, part->first,
+                     part->rows, weight->matrix};
+    }
+}
+
+static stored_list list_weights(const tv_model *model)
+{
+    stored_list list = {.items = tv_alloc(model->weight_count * TV_WEIGHT_PARTS, sizeof(stored))};
+    for (size_t i = 0; i < model->weight_count; i++)
+        list_parts(&list, model, i, model->weights[i], "");
+    return list;
+}
+
+static stored_list list_moments(const tv_model *model, const tv_moments *moments)
+{
+    stored_list list = {.items =
+                            tv_alloc(2 * model->weight_count * TV_WEIGHT_PARTS, sizeof(stored))};
+    for (size_t i = 0; i < model->weight_count; i++) {
+        list_parts(&list, model, i, moments->first[i], "exp_avg.");
+        list_parts(&list, model, i, moments->second[i], "exp_avg_sq.");
+    }
+    return list;
+}
+
+static void list_finish(stored_list *list)
+{
+    tv_free(list->items);
+    tv_arena_finish(&list->arena);
+}
+
+// ------------------------------------------------------------------------------------- loading
+
+// A base model's checkpoint has no "transformer." or "model." before its names.
+static const tv_safetensor *find_tensor(const tv_safetensors *file, const char *name)
+{
+    static const char *const prefixes[] = {"transformer.", "model."};
+    const tv_safetensor *tensor = tv_safetensors_find(file, name);
+    for (size_t i = 0; i < 2 && !tensor; i++)
+        if (tv_starts_with(name, prefixes[i]))
+            tensor = tv_safetensors_find(file, name + strlen(prefixes[i]));
+    return tensor;
+}
+
+static tv_err check_shape(const tv_safetensor *t, const stored *s)
+{
+    uint32_t columns = s->tensor->columns;
+    if (s->matrix && (t->rank != 2 || t->shape[0] != s->rows || t->shape[1] != columns))
+        return tv_fail(TV_EFORMAT,
+                       "%s: %s must have shape [%u, %u] in this model; config.json and "
+                       "weights do not belong together",
+                       t->file, t->name, s->rows, columns);
+    if (!s->matrix && (t->rank != 1 || t->shape[0] != columns))
+        return tv_fail(TV_EFORMAT,
+                       "%s: %s must have shape [%u] in this model; config.json and "
+                       "weights do not belong together",
+                       t->file, t->name, columns);
+    return TV_OK;
+}
+
+static tv_err load_one(tv_plan *plan, const tv_safetensors *file, const stored *s)
+{
+    const tv_safetensor *tensor = find_tensor(file, s->name);
+    if (!tensor)
+        return tv_safetensors_get(file, s->name, &tensor);
+    TV_TRY(check_shape(tensor, s));
+    float *values = tv_alloc(tensor->count, sizeof *values);
+    tv_err err = tv_safetensors_read_f32(tensor, values, tensor->count);
+    if (err == TV_OK)
+        err = tv_plan_write(plan, s->tensor, (uint64_t)s->first * s->tensor->columns, tensor->count,
+                            values);
+    tv_free(values);
+    return err;
+}
+
+// Buffers that old checkpoints carry and that are no weights; a tied head that was stored all the
+// same.
+static bool is_ignored(const char *name, bool tied)
+{
+    return tv_ends_with(name, ".attn.bias") || tv_ends_with(name, ".attn.masked_bias") ||
+           tv_ends_with(name, ".rotary_emb.inv_freq") ||
+           (tied && strcmp(name, "lm_head.weight") == 0);
+}
+
+static tv_err check_unused(const tv_safetensors *file, const stored_list *list, bool tied)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        const tv_safetensor *tensor = &file->tensors[i];
+        bool used = is_ignored(tensor->name, tied);
+        for (size_t j = 0; j < list->count && !used; j++)
+            used = find_tensor(file, list->items[j].name) == tensor;
+        if (!used)
+            return tv_fail(TV_EFORMAT, "%s: tensor %s does not belong to this model", file->file,
+                           tensor->name);
+    }
+    return TV_OK;
+}
+
+static tv_err load_list(tv_plan *plan, const stored_list *list, const char *path, bool tied)
+{
+    tv_safetensors file = {0};
+    tv_err err = tv_safetensors_open(path, &file);
+    for (size_t i = 0; i < list->count && err == TV_OK; i++)
+        err = load_one(plan, &file, &list->items[i]);
+    if (err == TV_OK)
+        err = check_unused(&file, list, tied);
+    tv_safetensors_close(&file);
+    return err;
+}
+
+tv_err tv_weights_load(tv_plan *plan, const tv_model *model, const char *path)
+{
+    stored_list list = list_weights(model);
+    tv_err err = load_list(plan, &list, path, model->head == model->embedding);
+    list_finish(&list);
+    return err == TV_OK ? tv_weights_fill_tables(plan, model) : err;
+}
+
+tv_err tv_moments_load(tv_plan *plan, const tv_model *model, const tv_moments *moments,
+                       const char *path)
+{
+    stored_list list = list_moments(model, moments);
+    tv_err err = load_list(plan, &list, path, false);
+    list_finish(&list);
+    return err;
+}
+
+// -------------------------------------------------------------------------------------- saving
+
+typedef struct save_context {
+    tv_plan *plan;
+    const stored_list *list;
+} save_context;
+
+static tv_err fetch(void *context, size_t index, size_t offset, void *out, size_t size)
+{
+    const save_context *save = context;
+    const stored *s = &save->list->items[index];
+    uint64_t first = (uint64_t)s->first * s->tensor->columns + offset / 4;
+    return tv_plan_read(save->plan, s->tensor, first, size / 4, out);
+}
+
+static tv_err save_list(tv_plan *plan, const stored_list *list, const char *path, tv_checksum *sum)
+{
+    tv_safetensors_spec *specs = tv_alloc(list->count, sizeof *specs);
+    for (size_t i = 0; i < list->count; i++) {
+        const stored *s = &list->items[i];
+        specs[i] = (tv_safetensors_spec){
+            .name = s->name, .dtype = TV_ST_F32, .rank = 1, .shape = {s->tensor->columns}};
+        if (s->matrix)
+            specs[i] = (tv_safetensors_spec){.name = s->name,
+                                             .dtype = TV_ST_F32,
+                                             .rank = 2,
+                                             .shape = {s->rows, s->tensor->columns}};
+    }
+    save_context context = {plan, list};
+    tv_err err = tv_safetensors_write(path, specs, list->count, NULL, 0, fetch, &context, sum);
+    tv_free(specs);
+    return err;
+}
+
+tv_err tv_weights_save(tv_plan *plan, const tv_model *model, const char *path, tv_checksum *sum)
+{
+    stored_list list = list_weights(model);
+    tv_err err = save_list(plan, &list, path, sum);
+    list_finish(&list);
+    return err;
+}
+
+tv_err tv_moments_save(tv_plan *plan, const tv_model *model, const tv_moments *moments,
+                       const char *path, tv_checksum *sum)
+{
+    stored_list list = list_moments(model, moments);
+    tv_err err = save_list(plan, &list, path, sum);
+    list_finish(&list);
+    return err;
+}
+
+// ----------------------------------------------------------------------------------- beginning
+
+tv_err tv_weights_fill_tables(tv_plan *plan, const tv_model *model)
+{
+    if (!model->rope_table)
+        return TV_OK;
+    uint64_t count = tv_tensor_count(model->rope_table);
+    float *values = tv_alloc(count, sizeof *values);
+    tv_model_fill_rope(model, values);
+    tv_err err = tv_plan_write(plan, model->rope_table, 0, count, values);
+    tv_free(values);
+    return err;
+}
+
+tv_err tv_weights_init(tv_plan *plan, const tv_model *model, uint64_t seed)
+{
+    for (size_t i = 0; i < model->weight_count; i++) {
+        uint64_t count = tv_tensor_count(model->weights[i]);
+        float *values = tv_alloc(count, sizeof *values);
+        tv_model_init_weight(model, i, seed, values);
+        tv_err err = tv_plan_write(plan, model->weights[i], 0, count, values);
+        tv_free(values);
+        TV_TRY(err);
+    }
+    return tv_weights_fill_tables(plan, model);
+}
+
+tv_err tv_moments_clear(tv_plan *plan, const tv_model *model, const tv_moments *moments)
+{
+    tv_err err = TV_OK;
+    for (size_t i = 0; i < model->weight_count && err == TV_OK; i++) {
+        uint64_t count = tv_tensor_count(model->weights[i]);
+        float *zeros = tv_alloc(count, sizeof *zeros);
+        err = tv_plan_write(plan, moments->first[i], 0, count, zeros);
+        if (err == TV_OK)
+            err = tv_plan_write(plan, moments->second[i], 0, count, zeros);
+        tv_free(zeros);
+    }
+    return err;
+}
