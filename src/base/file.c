@@ -42,46 +42,46 @@ static tv_err open_file(const char *path, int *fd, size_t *size)
     return TV_OK;
 }
 
-tv_err tv_file_read(const char *path, size_t limit, uint8_t **data, size_t *size)
+// Reads to the end, or until more than `limit` bytes have come. One more byte is always allocated.
+static tv_err read_all(int fd, const char *path, size_t limit, uint8_t **bytes, size_t *used)
 {
-    int fd;
-    size_t expected, used = 0, capacity;
-    TV_TRY(open_file(path, &fd, &expected));
-    uint8_t *bytes = NULL;
-    capacity = tv_min_size(expected, limit) + 2; // one to see the end, one for the zero
-    bytes = tv_alloc(capacity, 1);
-    for (;;) {
-        ssize_t got = read(fd, bytes + used, capacity - 1 - used);
+    size_t capacity = 0;
+    do {
+        if (*used + 1 >= capacity) // pipes and /proc do not know their size
+            TV_RESERVE(*bytes, capacity, 2 * *used + 4096);
+        ssize_t got = read(fd, *bytes + *used, capacity - 1 - *used);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || used + (size_t)got > limit) {
-            tv_err err = TV_OK;
-            if (got < 0)
-                err = tv_fail_errno("cannot read %s", path);
-            else if (got > 0)
-                err =
-                    tv_fail(TV_EFORMAT, "%s: larger than the %zu bytes allowed here", path, limit);
-            close(fd);
-            if (err != TV_OK) {
-                tv_free(bytes);
-                return err;
-            }
-            bytes[used] = 0;
-            *data = bytes;
-            *size = used;
+        if (got < 0)
+            return tv_fail_errno("cannot read %s", path);
+        if (got == 0)
             return TV_OK;
-        }
-        used += (size_t)got;
-        if (used + 1 >= capacity) { // pipes and /proc do not know their size
-            capacity *= 2;
-            bytes = tv_realloc(bytes, capacity, 1);
-        }
+        *used += (size_t)got;
+    } while (*used <= limit);
+    return tv_fail(TV_EFORMAT, "%s: larger than the %zu bytes allowed here", path, limit);
+}
+
+tv_err tv_file_read(const char *path, size_t limit, uint8_t **data, size_t *size)
+{
+    int fd = -1;
+    size_t expected = 0, used = 0;
+    uint8_t *bytes = NULL;
+    TV_TRY(open_file(path, &fd, &expected));
+    tv_err err = read_all(fd, path, limit, &bytes, &used);
+    close(fd);
+    if (err != TV_OK) {
+        tv_free(bytes);
+        return err;
     }
+    bytes[used] = 0;
+    *data = bytes;
+    *size = used;
+    return TV_OK;
 }
 
 tv_err tv_mapping_open(const char *path, tv_mapping *mapping)
 {
-    int fd;
+    int fd = -1;
     *mapping = (tv_mapping){0};
     TV_TRY(open_file(path, &fd, &mapping->size));
     if (mapping->size) {

@@ -10,15 +10,22 @@
 #include "device/device.h"
 #include "device/kernels.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 typedef struct tv_backend tv_backend;
 
 struct tv_device {
     const tv_backend *backend;
     tv_device_info info;          // caps after the mask
     uint64_t allocated;           // bytes in buffers
-    double rate;                  // FLOP per second, measured; starts with a guess by device class
+    size_t buffers, programs;     // alive
     struct tv_kernel *kernels;    // all made so far, linked by `next`
-    struct tv_program *in_flight; // last program run and not yet known to be over
+    uint64_t runs, fault_run;     // program runs so far; the one that TRIVIUM_FAULT lets fail, or 0
+    atomic_bool lost;             // every later call fails
+    pthread_mutex_t lock;         // guards rate, in_flight and each program's `running` and below
+    double rate;                  // FLOP per second, measured; starts with a guess by device class
+    struct tv_program *in_flight; // oldest program run and not known to be over, linked by `next`
 };
 
 struct tv_buffer {
@@ -48,8 +55,9 @@ typedef struct tv_command {
 typedef struct tv_segment {
     size_t first, count; // commands
     double work;         // sum over its dispatches
-    tv_mark mark;        // the mark at its end; TV_MARK_END for the last, UINT32_MAX: none
+    tv_mark mark;        // the mark at its end, TV_NO_MARK: none
 } tv_segment;
+#define TV_NO_MARK UINT32_MAX
 
 struct tv_program {
     tv_device *device;
@@ -58,8 +66,13 @@ struct tv_program {
     tv_segment *segments;
     size_t segment_count, segment_capacity;
     uint32_t mark_count;
-    bool finished, running;
-    double seconds; // device time of the latest run
+    bool finished;
+    double cut_rate;         // the rate that the segments were cut for
+    bool running;            // run and not known to be over
+    struct tv_program *next; // the next younger one in flight
+    size_t reached;          // segments of the latest run known to be over
+    uint64_t runs;           // so far
+    double seconds;          // device time of the latest run
 };
 
 struct tv_backend {
@@ -87,16 +100,19 @@ struct tv_backend {
     void (*kernel_destroy)(tv_kernel *kernel);
 
     tv_err (*program_create)(tv_device *device, tv_program **program);
-    void (*program_destroy)(tv_program *program);
+    void (*program_destroy)(tv_program *program); // waits for it, but not for ever
     // Records the commands of program->segments; called again when the front has cut them anew.
     tv_err (*program_record)(tv_program *program);
-    // Submits all segments in order, without waiting.
+    // Submits all segments in order, without waiting. A failure leaves the device unusable.
     tv_err (*program_run)(tv_program *program);
     // Waits at most `timeout_s` for the end of a segment of the latest run; TV_ETIMEOUT if it has
-    // not come. After the last segment fills seconds[i] with each segment's device time (0:
-    // unknown).
+    // not come. Two threads may be in here at once.
     tv_err (*program_wait)(tv_program *program, size_t segment, double timeout_s);
+    // The device time of a segment of the latest run, which is over; 0: unknown.
     double (*segment_seconds)(const tv_program *program, size_t segment);
+
+    // Messages of a validation layer so far; NULL where there is no such thing.
+    uint64_t (*messages)(const tv_device *device);
 };
 
 #endif

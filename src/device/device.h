@@ -1,8 +1,17 @@
 // Devices: what the rest of Trivium sees of a GPU. device.c checks every argument and passes the
 // call on to the device's backend (backend.h).
 //
-// Calls on one device come from one thread at a time, except tv_program_wait, which another thread
-// may call while the first one runs programs.
+// Devices are listed and opened by one thread at a time. Calls on one device come from one thread
+// at a time, except tv_program_wait, which another thread may call while the first one runs
+// programs.
+//
+// TV_ELOST poisons a device: every later call that can fail fails at once with TV_ELOST, and all
+// that remains is to destroy what was made and to close it.
+//
+// Environment: TRIVIUM_MASK (see tv_mask_apply). TRIVIUM_FAULT=lost:N makes the N-th program run of
+// each device opened (counted from 1) fail with TV_ELOST, for tests of what comes after.
+// TRIVIUM_VALIDATE=1 has the driver's calls checked by a validation layer (see
+// tv_device_validation_messages); opening fails where the layer is not installed.
 #ifndef TV_DEVICE_DEVICE_H
 #define TV_DEVICE_DEVICE_H
 
@@ -55,7 +64,7 @@ typedef struct tv_device_info {
     char backend[16]; // "vulkan", "null"
     char name[256];
     char vendor[64];
-    char driver[320]; // name and version
+    char driver[520]; // name and version
     uint8_t uuid[16];
     uint32_t index; // within its backend
     tv_device_class device_class;
@@ -69,15 +78,22 @@ typedef struct tv_device_info {
 tv_err tv_device_list(tv_device_info **infos, size_t *count);
 
 // Opens a device. `which`: NULL or "auto" (the first usable one of the list), an index into the
-// list, a UUID, a part of a name, "vulkan:N" or "null". `mask`: NULL or comma-separated items that
-// make the device look poorer (see tv_mask_apply); NULL takes TRIVIUM_MASK from the environment.
+// list, a UUID, a part of a name, "vulkan:N" (the N-th device of that backend) or "null". `mask`:
+// NULL or comma-separated items that make the device look poorer (see tv_mask_apply); NULL takes
+// TRIVIUM_MASK from the environment. TV_ENODEVICE if there is none, TV_EUSAGE if a name fits
+// several.
 tv_err tv_device_open(const char *which, const char *mask, tv_device **device);
 void tv_device_close(tv_device **device);
 const tv_device_info *tv_device_get_info(const tv_device *device);
 
+// Warnings and errors of the validation layer so far; 0 without TRIVIUM_VALIDATE=1.
+uint64_t tv_device_validation_messages(const tv_device *device);
+
 // Applies a mask: no-f16 no-bf16 no-storage16 no-subgroup no-timeline no-hostvisible no-texel
 // range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION. TV_EUSAGE names the item
-// that cannot be meant, or that asks for more than the device has.
+// that cannot be meant, or that asks for more than the device has. A subgroup size cannot be
+// chosen: subgroup=N only insists that the device has N, and subgroup=0 is no-subgroup. On failure
+// caps are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // ------------------------------------------------------------------------------------- memory
@@ -133,6 +149,8 @@ typedef uint32_t tv_mark; // marks of a program count from 1; TV_MARK_END is its
 
 // A program is recorded once (dispatches, barriers and marks in order), finished, and then run any
 // number of times. Dispatches between two barriers may overlap: they must not depend on each other.
+// A mark is no barrier. Finishing fails with TV_EDEVICE, naming the label, where a dispatch does
+// not fit its buffers, its kernel or the device's limits.
 tv_err tv_program_create(tv_device *device, tv_program **program);
 void tv_program_destroy(tv_program **program); // waits for it
 void tv_program_dispatch(tv_program *program, const tv_dispatch *dispatch);
@@ -148,7 +166,8 @@ tv_err tv_program_run(tv_program *program);
 // `timeout_s` seconds (0: 120), TV_ELOST if the device was lost.
 tv_err tv_program_wait(tv_program *program, tv_mark mark, double timeout_s);
 
-// Device seconds of the latest run, from its first to its last dispatch; 0 where unknown.
+// Device seconds of the latest run that was waited for, summed over its submissions; 0 where
+// unknown.
 double tv_program_seconds(const tv_program *program);
 
 // FLOP that one dispatch may cost so that no watchdog bites (about 50 ms at the measured speed).

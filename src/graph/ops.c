@@ -114,7 +114,7 @@ tv_tensor *tv_attention(tv_graph *graph, tv_tensor *qkv, uint32_t batch, uint32_
                         uint32_t kv_heads, uint32_t head_size)
 {
     TV_CHECK(qkv->columns == (heads + 2 * kv_heads) * head_size && heads % kv_heads == 0 &&
-                 head_size % 2 == 0 && head_size <= 256 && qkv->rows % batch == 0,
+                 head_size % 4 == 0 && head_size <= 256 && qkv->rows % batch == 0,
              "attention: %s", qkv->name);
     tv_attrs attrs = {.batch = batch,
                       .time = qkv->rows / batch,

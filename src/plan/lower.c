@@ -101,6 +101,11 @@ void tv_grid_lanes(const tv_lowering *lowering, tv_launch *launch, uint64_t lane
     set_groups(lowering, launch, tv_div_up(lanes, launch->choice.group));
 }
 
+void tv_grid_groups(const tv_lowering *lowering, tv_launch *launch, uint64_t groups)
+{
+    set_groups(lowering, launch, groups);
+}
+
 void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows)
 {
     launch->choice.group = tv_row_group(lowering);

@@ -15,19 +15,18 @@ static const matmul_family families[] = {
     {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0},
 };
 
-// The subgroup kernels read four floats at a time along rows of A and B.
-static bool reads_in_fours(const tv_product *p, bool zero_padded)
+// The subgroup kernels read and write four floats at a time along rows.
+static bool goes_in_fours(const tv_product *p)
 {
-    bool k_fits = p->layout == TV_TN || p->k % 4 == 0 || (p->layout == TV_NN && zero_padded);
-    return p->a->columns % 4 == 0 && p->b->columns % 4 == 0 && p->a_column % 4 == 0 && k_fits;
+    uint32_t all = p->a->columns | p->b->columns | p->c->columns | p->a_column | p->c_column;
+    return (all | (p->layout == TV_NT ? p->k : 0)) % 4 == 0;
 }
 
 static const matmul_family *choose_family(const tv_lowering *lowering, const tv_product *p)
 {
-    bool zero_padded = p->a->columns >= p->k + 3 || p->a->columns == (p->k + 3) / 4 * 4;
     const matmul_family *family = families;
     while (family->width != 0 &&
-           !(family->width == lowering->caps->subgroup && reads_in_fours(p, zero_padded) &&
+           !(family->width == lowering->caps->subgroup && goes_in_fours(p) &&
              tv_device_has_kernel(lowering->device, family->names[p->layout])))
         family++;
     return family;

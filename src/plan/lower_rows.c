@@ -93,7 +93,7 @@ tv_err tv_lower_reduce_sum(tv_lowering *lowering, const tv_node *node)
         .window_count = 2};
     launch.args.u[0] = (uint32_t)tv_tensor_count(node->in[0]);
     launch.args.u[1] = 1;
-    tv_grid_rows(lowering, &launch, 1);
+    tv_grid_groups(lowering, &launch, 1);
     tv_emit(lowering, node, &launch);
     return TV_OK;
 }
@@ -114,7 +114,7 @@ tv_err tv_lower_sumsq(tv_lowering *lowering, const tv_node *node)
         launch.args.u[1] = block;
         launch.args.u[2] = node->attrs.offset + (uint32_t)(first / block);
         launch.work = 16.0 * (double)n;
-        tv_grid_rows(lowering, &launch, tv_div_up(n, block));
+        tv_grid_groups(lowering, &launch, tv_div_up(n, block));
         tv_emit(lowering, node, &launch);
     }
     return TV_OK;
@@ -126,7 +126,7 @@ tv_err tv_lower_grad_norm(tv_lowering *lowering, const tv_node *node)
                                     tv_whole(node->out[0], TV_WRITE)},
                         .window_count = 3};
     launch.args.u[0] = (uint32_t)tv_tensor_count(node->in[0]);
-    tv_grid_rows(lowering, &launch, 1);
+    tv_grid_groups(lowering, &launch, 1);
     tv_emit(lowering, node, &launch);
     return TV_OK;
 }

@@ -1,0 +1,142 @@
+// Vulkan: choosing a kernel's flavour, and making its pipeline.
+#include "vk_internal.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+static bool can_run(const tv_caps *caps, const tv_kernel_code *code)
+{
+    bool subgroup = code->flavor & TV_FLAVOR_SUBGROUP;
+    return code->spirv && (caps->texel || !(code->flavor & TV_FLAVOR_TEXEL)) &&
+           (caps->subgroup || !subgroup) && (code->width == 0 || code->width == caps->subgroup);
+}
+
+// One point per flavour bit; a kernel written for exactly this width wins over a general one.
+static int richness(const tv_kernel_code *code)
+{
+    return 2 * __builtin_popcount(code->flavor) + (code->width != 0);
+}
+
+const tv_kernel_code *tv_vk_kernel_find(const tv_device *device, const char *name)
+{
+    const tv_kernel_code *best = NULL;
+    for (size_t i = 0; i < tv_kernel_code_count; i++) {
+        const tv_kernel_code *code = &tv_kernel_codes[i];
+        if (strcmp(code->name, name) == 0 && can_run(&device->info.caps, code) &&
+            (!best || richness(code) > richness(best)))
+            best = code;
+    }
+    return best;
+}
+
+static tv_err make_layouts(tv_vk_device *device, const tv_kernel_code *code, tv_vk_kernel *kernel)
+{
+    VkDescriptorSetLayoutBinding bindings[2 * TV_MAX_BINDINGS];
+    TV_CHECK(code->descriptor_count <= 2 * TV_MAX_BINDINGS, "%s: too many descriptors", code->name);
+    for (uint32_t i = 0; i < code->descriptor_count; i++)
+        bindings[i] = (VkDescriptorSetLayoutBinding){
+            .binding = code->descriptors[i].binding,
+            .descriptorType = code->descriptors[i].kind == TV_DESCRIPTOR_STORAGE
+                                  ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER
+                                  : VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER,
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+        };
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = code->descriptor_count,
+        .pBindings = bindings,
+    };
+    TV_TRY(VK(
+        device->vk.vkCreateDescriptorSetLayout(device->handle, &set, NULL, &kernel->set_layout)));
+    VkPushConstantRange constants = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(tv_args)};
+    VkPipelineLayoutCreateInfo layout = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &kernel->set_layout,
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &constants,
+    };
+    return VK(device->vk.vkCreatePipelineLayout(device->handle, &layout, NULL, &kernel->layout));
+}
+
+// Full subgroups where rows are reduced by them; their size is asked for where there are several.
+static void choose_subgroups(const tv_vk_device *device, const tv_kernel_code *code, uint32_t group,
+                             VkPipelineShaderStageRequiredSubgroupSizeCreateInfo *size,
+                             VkPipelineShaderStageCreateInfo *stage)
+{
+    uint32_t lanes = device->caps->subgroup;
+    if (!(code->flavor & TV_FLAVOR_SUBGROUP) || !device->physical.full_subgroups ||
+        group % lanes != 0)
+        return;
+    stage->flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    if (device->physical.require_subgroup_size) {
+        size->sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO;
+        size->requiredSubgroupSize = lanes;
+        stage->pNext = size;
+    }
+}
+
+static tv_err make_pipeline(tv_vk_device *device, const tv_kernel_code *code,
+                            const tv_kernel_choice *choice, VkShaderModule module,
+                            tv_vk_kernel *kernel)
+{
+    uint32_t values[1 + TV_MAX_CONSTANTS] = {choice->group};
+    VkSpecializationMapEntry entries[1 + TV_MAX_CONSTANTS];
+    memcpy(values + 1, choice->constants, sizeof choice->constants);
+    for (uint32_t i = 0; i < 1 + TV_MAX_CONSTANTS; i++)
+        entries[i] = (VkSpecializationMapEntry){i, i * (uint32_t)sizeof *values, sizeof *values};
+    VkSpecializationInfo constants = {1 + TV_MAX_CONSTANTS, entries, sizeof values, values};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {0};
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &constants},
+        .layout = kernel->layout,
+    };
+    choose_subgroups(device, code, choice->group, &size, &info.stage);
+    return VK(device->vk.vkCreateComputePipelines(device->handle, device->cache, 1, &info, NULL,
+                                                  &kernel->pipeline));
+}
+
+static void destroy_parts(tv_vk_device *device, tv_vk_kernel *kernel)
+{
+    device->vk.vkDestroyPipeline(device->handle, kernel->pipeline, NULL);
+    device->vk.vkDestroyPipelineLayout(device->handle, kernel->layout, NULL);
+    device->vk.vkDestroyDescriptorSetLayout(device->handle, kernel->set_layout, NULL);
+    tv_free(kernel);
+}
+
+tv_err tv_vk_kernel_create(tv_device *head, const tv_kernel_code *code,
+                           const tv_kernel_choice *choice, tv_kernel **kernel)
+{
+    tv_vk_device *device = (tv_vk_device *)head;
+    tv_vk_kernel *made = tv_alloc(1, sizeof *made);
+    VkShaderModule module = VK_NULL_HANDLE;
+    VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+        .codeSize = code->spirv_words * sizeof *code->spirv,
+        .pCode = code->spirv,
+    };
+    tv_err err = make_layouts(device, code, made);
+    if (err == TV_OK)
+        err = VK(device->vk.vkCreateShaderModule(device->handle, &info, NULL, &module));
+    if (err == TV_OK)
+        err = make_pipeline(device, code, choice, module, made);
+    device->vk.vkDestroyShaderModule(device->handle, module, NULL);
+    if (err != TV_OK) {
+        destroy_parts(device, made);
+        return tv_fail_in(err, "%s: kernel '%s'", head->info.name, code->name);
+    }
+    *kernel = &made->head;
+    return TV_OK;
+}
+
+void tv_vk_kernel_destroy(tv_kernel *head)
+{
+    destroy_parts((tv_vk_device *)head->device, (tv_vk_kernel *)head);
+}

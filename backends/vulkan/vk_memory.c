@@ -1,0 +1,269 @@
+// Vulkan: buffers, their memory, and copies between host and device.
+#include "vk_internal.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+enum {
+    // A window of host-visible memory that is much smaller than the device's memory (256 MiB
+    // without resizable BAR) is kept for buffers of up to this size.
+    SMALL_BUFFER = 1 << 20,
+    COPY_TIMEOUT_SECONDS = 60,
+};
+
+#define LOCAL VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT
+#define VISIBLE VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT
+#define COHERENT VK_MEMORY_PROPERTY_HOST_COHERENT_BIT
+#define CACHED VK_MEMORY_PROPERTY_HOST_CACHED_BIT
+
+// ----------------------------------------------------------------------------------------- memory
+
+static bool is_small_window(const VkPhysicalDeviceMemoryProperties *memory, uint32_t type)
+{
+    VkDeviceSize largest = 0, size = memory->memoryHeaps[memory->memoryTypes[type].heapIndex].size;
+    for (uint32_t i = 0; i < memory->memoryHeapCount; i++)
+        if (memory->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT &&
+            memory->memoryHeaps[i].size > largest)
+            largest = memory->memoryHeaps[i].size;
+    return size < largest / 2;
+}
+
+// Tries the memory types with all of `wanted`; VK_ERROR_OUT_OF_DEVICE_MEMORY if none has room.
+static VkResult allocate_from(tv_vk_device *device, const VkMemoryRequirements *needs,
+                              VkMemoryPropertyFlags wanted, tv_vk_memory *memory)
+{
+    const VkPhysicalDeviceMemoryProperties *types = &device->physical.memory;
+    VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    for (uint32_t i = 0; i < types->memoryTypeCount && result != VK_SUCCESS; i++) {
+        VkMemoryPropertyFlags flags = types->memoryTypes[i].propertyFlags;
+        bool window = wanted & LOCAL && wanted & VISIBLE && is_small_window(types, i);
+        if (!(needs->memoryTypeBits >> i & 1) || (flags & wanted) != wanted ||
+            (window && needs->size > SMALL_BUFFER))
+            continue;
+        VkMemoryAllocateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+            .allocationSize = needs->size,
+            .memoryTypeIndex = i,
+        };
+        result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &memory->memory);
+        memory->flags = flags;
+    }
+    return result;
+}
+
+static void free_memory(tv_vk_device *device, tv_vk_memory *memory)
+{
+    device->vk.vkDestroyBuffer(device->handle, memory->buffer, NULL);
+    device->vk.vkFreeMemory(device->handle, memory->memory, NULL); // unmaps
+    *memory = (tv_vk_memory){0};
+}
+
+// A buffer with memory of the first kind of `wanted` (of `count`) that has room. It is mapped where
+// that kind says host-visible.
+static tv_err make_memory(tv_vk_device *device, uint64_t size, VkBufferUsageFlags usage,
+                          const VkMemoryPropertyFlags *wanted, size_t count, tv_vk_memory *memory)
+{
+    VkBufferCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+        .size = size,
+        .usage = usage,
+        .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
+    };
+    *memory = (tv_vk_memory){.size = size};
+    TV_TRY(VK(device->vk.vkCreateBuffer(device->handle, &info, NULL, &memory->buffer)));
+    VkMemoryRequirements needs;
+    device->vk.vkGetBufferMemoryRequirements(device->handle, memory->buffer, &needs);
+    VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    bool map = false;
+    for (size_t i = 0; i < count && result != VK_SUCCESS; i++) {
+        result = allocate_from(device, &needs, wanted[i], memory);
+        map = wanted[i] & VISIBLE;
+    }
+    tv_err err = tv_vk_result(result, "vkAllocateMemory");
+    if (err == TV_OK)
+        err = VK(device->vk.vkBindBufferMemory(device->handle, memory->buffer, memory->memory, 0));
+    void *mapped = NULL;
+    if (err == TV_OK && map)
+        err = VK(
+            device->vk.vkMapMemory(device->handle, memory->memory, 0, VK_WHOLE_SIZE, 0, &mapped));
+    memory->mapped = mapped;
+    if (err != TV_OK)
+        free_memory(device, memory);
+    return err;
+}
+
+// Makes `size` bytes at `offset` of mapped memory that is not coherent visible to the other side.
+static tv_err synchronize(tv_vk_device *device, const tv_vk_memory *memory, uint64_t offset,
+                          uint64_t size, bool to_device)
+{
+    if (memory->flags & COHERENT)
+        return TV_OK;
+    uint64_t atom = device->physical.properties.limits.nonCoherentAtomSize;
+    uint64_t first = offset / atom * atom, end = (offset + size + atom - 1) / atom * atom;
+    VkMappedMemoryRange range = {
+        .sType = VK_STRUCTURE_TYPE_MAPPED_MEMORY_RANGE,
+        .memory = memory->memory,
+        .offset = first,
+        .size = end >= memory->size ? VK_WHOLE_SIZE : end - first,
+    };
+    if (to_device)
+        return VK(device->vk.vkFlushMappedMemoryRanges(device->handle, 1, &range));
+    return VK(device->vk.vkInvalidateMappedMemoryRanges(device->handle, 1, &range));
+}
+
+// ---------------------------------------------------------------------------------------- buffers
+
+tv_err tv_vk_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
+{
+    static const VkMemoryPropertyFlags with_host[] = {LOCAL | VISIBLE | COHERENT, LOCAL | VISIBLE,
+                                                      LOCAL, VISIBLE | COHERENT};
+    static const VkMemoryPropertyFlags without_host[] = {LOCAL};
+    tv_vk_device *device = (tv_vk_device *)head;
+    bool host = device->caps->host_visible;
+    // A discrete GPU that works from host memory is slower than no training: it fails instead.
+    size_t kinds = device->physical.info.device_class == TV_CLASS_DISCRETE ? 3 : 4;
+    tv_vk_buffer *made = tv_alloc(1, sizeof *made);
+    // Padded, so that texel windows can be rounded up to whole texels.
+    tv_err err =
+        make_memory(device, tv_align_up(size, TV_BINDING_ALIGNMENT),
+                    VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT |
+                        VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                    host ? with_host : without_host, host ? kinds : 1, &made->memory);
+    if (err != TV_OK) {
+        tv_free(made);
+        return err;
+    }
+    *buffer = &made->head;
+    return TV_OK;
+}
+
+void tv_vk_buffer_destroy(tv_buffer *head)
+{
+    tv_vk_buffer *buffer = (tv_vk_buffer *)head;
+    free_memory((tv_vk_device *)head->device, &buffer->memory);
+    tv_free(buffer);
+}
+
+// ----------------------------------------------------------------------------------------- copies
+
+static tv_err make_copy_objects(tv_vk_device *device)
+{
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+        .queueFamilyIndex = device->physical.queue_family,
+    };
+    TV_TRY(VK(device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &device->copy_pool)));
+    VkCommandBufferAllocateInfo commands = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = device->copy_pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    TV_TRY(
+        VK(device->vk.vkAllocateCommandBuffers(device->handle, &commands, &device->copy_commands)));
+    VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    TV_TRY(VK(device->vk.vkCreateFence(device->handle, &fence, NULL, &device->copy_fence)));
+    static const VkMemoryPropertyFlags wanted[] = {VISIBLE | COHERENT | CACHED, VISIBLE | COHERENT,
+                                                   VISIBLE};
+    return make_memory(device, VK_STAGING_BYTES,
+                       VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT, wanted,
+                       3, &device->staging);
+}
+
+void tv_vk_staging_finish(tv_vk_device *device)
+{
+    free_memory(device, &device->staging);
+    device->vk.vkDestroyFence(device->handle, device->copy_fence, NULL);
+    device->vk.vkDestroyCommandPool(device->handle, device->copy_pool, NULL);
+    device->copy_fence = VK_NULL_HANDLE;
+    device->copy_pool = VK_NULL_HANDLE;
+}
+
+static tv_err prepare_staging(tv_vk_device *device)
+{
+    if (device->staging.buffer)
+        return TV_OK;
+    tv_err err = make_copy_objects(device);
+    if (err != TV_OK)
+        tv_vk_staging_finish(device);
+    return err;
+}
+
+static tv_err submit_copy(tv_vk_device *device)
+{
+    VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+        .commandBufferCount = 1,
+        .pCommandBuffers = &device->copy_commands,
+    };
+    TV_TRY(VK(device->vk.vkQueueSubmit(device->queue, 1, &submit, device->copy_fence)));
+    VkResult result = device->vk.vkWaitForFences(device->handle, 1, &device->copy_fence, VK_TRUE,
+                                                 COPY_TIMEOUT_SECONDS * 1000000000ull);
+    if (result == VK_TIMEOUT) // the copy may still write: nothing can be trusted any more
+        return tv_fail(TV_ELOST, "%s: a copy was not done after %d s", device->physical.info.name,
+                       COPY_TIMEOUT_SECONDS);
+    TV_TRY(tv_vk_result(result, "vkWaitForFences"));
+    return VK(device->vk.vkResetFences(device->handle, 1, &device->copy_fence));
+}
+
+static tv_err copy(tv_vk_device *device, VkBuffer from, uint64_t from_offset, VkBuffer to,
+                   uint64_t to_offset, uint64_t size)
+{
+    VkCommandBuffer commands = device->copy_commands;
+    VkCommandBufferBeginInfo begin = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
+    };
+    VkBufferCopy region = {from_offset, to_offset, size};
+    TV_TRY(VK(device->vk.vkResetCommandPool(device->handle, device->copy_pool, 0)));
+    TV_TRY(VK(device->vk.vkBeginCommandBuffer(commands, &begin)));
+    tv_vk_barrier(
+        device, commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+        VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
+        VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    device->vk.vkCmdCopyBuffer(commands, from, to, 1, &region);
+    tv_vk_barrier(device, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
+                  VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    TV_TRY(VK(device->vk.vkEndCommandBuffer(commands)));
+    return submit_copy(device);
+}
+
+tv_err tv_vk_buffer_write(tv_buffer *head, uint64_t offset, const void *data, uint64_t size)
+{
+    tv_vk_device *device = (tv_vk_device *)head->device;
+    const tv_vk_memory *memory = &((tv_vk_buffer *)head)->memory;
+    if (memory->mapped) {
+        memcpy(memory->mapped + offset, data, size);
+        return synchronize(device, memory, offset, size, true);
+    }
+    TV_TRY(prepare_staging(device));
+    for (uint64_t done = 0; done < size; done += VK_STAGING_BYTES) {
+        uint64_t part = tv_min_size(size - done, VK_STAGING_BYTES);
+        memcpy(device->staging.mapped, (const uint8_t *)data + done, part);
+        TV_TRY(synchronize(device, &device->staging, 0, part, true));
+        TV_TRY(copy(device, device->staging.buffer, 0, memory->buffer, offset + done, part));
+    }
+    return TV_OK;
+}
+
+tv_err tv_vk_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
+{
+    tv_vk_device *device = (tv_vk_device *)head->device;
+    const tv_vk_memory *memory = &((tv_vk_buffer *)head)->memory;
+    // Reading uncached memory over the bus is many times slower than a copy by the device.
+    if (memory->mapped && memory->flags & CACHED) {
+        TV_TRY(synchronize(device, memory, offset, size, false));
+        memcpy(data, memory->mapped + offset, size);
+        return TV_OK;
+    }
+    TV_TRY(prepare_staging(device));
+    for (uint64_t done = 0; done < size; done += VK_STAGING_BYTES) {
+        uint64_t part = tv_min_size(size - done, VK_STAGING_BYTES);
+        TV_TRY(copy(device, memory->buffer, offset + done, device->staging.buffer, 0, part));
+        TV_TRY(synchronize(device, &device->staging, 0, part, false));
+        memcpy((uint8_t *)data + done, device->staging.mapped, part);
+    }
+    return TV_OK;
+}

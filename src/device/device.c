@@ -1,0 +1,217 @@
+// The device front: checks every argument, keeps what all backends share, and calls the backend.
+#include "device/front.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ------------------------------------------------------------------------------- opening, closing
+
+// TRIVIUM_FAULT=lost:N
+static tv_err read_fault(uint64_t *run)
+{
+    const char *fault = getenv("TRIVIUM_FAULT");
+    *run = 0;
+    if (!fault || !*fault)
+        return TV_OK;
+    if (!tv_starts_with(fault, "lost:") || !tv_parse_u64(fault + strlen("lost:"), run) || *run == 0)
+        return tv_fail(TV_EUSAGE, "TRIVIUM_FAULT=%s: only lost:N is known, N counted from 1",
+                       fault);
+    return TV_OK;
+}
+
+tv_err tv_device_open(const char *which, const char *mask, tv_device **device)
+{
+    TV_CHECK(device, "no place for the device");
+    tv_selection selection;
+    uint64_t fault_run;
+    TV_TRY(read_fault(&fault_run));
+    TV_TRY(tv_device_select(which, &selection));
+    tv_device_info *info = &selection.info;
+    if (tv_mask_apply(mask ? mask : getenv("TRIVIUM_MASK"), &info->caps) != TV_OK)
+        return tv_fail_in(TV_EUSAGE, "%s", info->name);
+    tv_device *opened = NULL;
+    TV_TRY(selection.backend->device_open(info, &opened));
+    opened->backend = selection.backend;
+    opened->info = *info;
+    opened->rate = tv_rate_guess(info->device_class);
+    opened->fault_run = fault_run;
+    pthread_mutex_init(&opened->lock, NULL);
+    *device = opened;
+    return TV_OK;
+}
+
+void tv_device_close(tv_device **device)
+{
+    tv_device *old = *device;
+    *device = NULL;
+    if (!old)
+        return;
+    TV_CHECK(old->buffers == 0 && old->programs == 0,
+             "device closed with %zu buffers and %zu programs left", old->buffers, old->programs);
+    while (old->kernels) {
+        tv_kernel *kernel = old->kernels;
+        old->kernels = kernel->next;
+        old->backend->kernel_destroy(kernel);
+    }
+    pthread_mutex_destroy(&old->lock);
+    old->backend->device_close(old);
+}
+
+const tv_device_info *tv_device_get_info(const tv_device *device)
+{
+    return &device->info;
+}
+
+uint64_t tv_device_validation_messages(const tv_device *device)
+{
+    return device->backend->messages ? device->backend->messages(device) : 0;
+}
+
+tv_err tv_device_alive(const tv_device *device)
+{
+    if (atomic_load(&device->lost))
+        return tv_fail(TV_ELOST, "%s: the device was lost earlier", device->info.name);
+    return TV_OK;
+}
+
+tv_err tv_device_note(tv_device *device, tv_err err)
+{
+    if (err == TV_ELOST)
+        atomic_store(&device->lost, true);
+    return err;
+}
+
+// ---------------------------------------------------------------------------------------- buffers
+
+static tv_err no_memory(const tv_device *device, uint64_t size)
+{
+    char asked[32], used[32], total[32], left[32];
+    const tv_caps *caps = &device->info.caps;
+    tv_format_bytes(size, asked);
+    tv_format_bytes(device->allocated, used);
+    tv_format_bytes(caps->memory, total);
+    tv_format_bytes(caps->memory > device->allocated ? caps->memory - device->allocated : 0, left);
+    return tv_fail(TV_EMEMORY, "%s: no room for a buffer of %s: %s of %s are in use, %s are free",
+                   device->info.name, asked, used, total, left);
+}
+
+tv_err tv_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer)
+{
+    TV_CHECK(device && buffer, "no device, or no place for the buffer");
+    TV_CHECK(size > 0, "a buffer of 0 bytes");
+    TV_TRY(tv_device_alive(device));
+    const tv_caps *caps = &device->info.caps;
+    if (size > caps->max_alloc) {
+        char asked[32], limit[32];
+        tv_format_bytes(size, asked);
+        tv_format_bytes(caps->max_alloc, limit);
+        return tv_fail(TV_EMEMORY, "%s: a buffer of %s is over the device's limit of %s per buffer",
+                       device->info.name, asked, limit);
+    }
+    if (device->allocated > caps->memory || size > caps->memory - device->allocated)
+        return no_memory(device, size);
+    tv_buffer *made = NULL;
+    tv_err err = tv_device_note(device, device->backend->buffer_create(device, size, &made));
+    if (err == TV_EMEMORY)
+        return no_memory(device, size);
+    if (err != TV_OK)
+        return err;
+    made->device = device;
+    made->size = size;
+    device->allocated += size;
+    device->buffers++;
+    *buffer = made;
+    return TV_OK;
+}
+
+void tv_buffer_destroy(tv_buffer **buffer)
+{
+    tv_buffer *old = *buffer;
+    *buffer = NULL;
+    if (!old)
+        return;
+    old->device->allocated -= old->size;
+    old->device->buffers--;
+    old->device->backend->buffer_destroy(old);
+}
+
+uint64_t tv_buffer_size(const tv_buffer *buffer)
+{
+    return buffer->size;
+}
+
+static void check_window(const tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size)
+{
+    TV_CHECK(buffer && (data || size == 0), "no buffer or no data");
+    TV_CHECK(offset <= buffer->size && size <= buffer->size - offset,
+             "%llu bytes at %llu in a buffer of %llu", (unsigned long long)size,
+             (unsigned long long)offset, (unsigned long long)buffer->size);
+}
+
+tv_err tv_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size)
+{
+    check_window(buffer, offset, data, size);
+    tv_device *device = buffer->device;
+    TV_TRY(tv_device_drain(device));
+    if (size == 0)
+        return TV_OK;
+    return tv_device_note(device, device->backend->buffer_write(buffer, offset, data, size));
+}
+
+tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size)
+{
+    check_window(buffer, offset, data, size);
+    tv_device *device = buffer->device;
+    TV_TRY(tv_device_drain(device));
+    if (size == 0)
+        return TV_OK;
+    return tv_device_note(device, device->backend->buffer_read(buffer, offset, data, size));
+}
+
+// ---------------------------------------------------------------------------------------- kernels
+
+bool tv_device_has_kernel(const tv_device *device, const char *name)
+{
+    return device->backend->kernel_find(device, name) != NULL;
+}
+
+static const tv_kernel *find_made(const tv_device *device, const tv_kernel_choice *choice)
+{
+    for (const tv_kernel *kernel = device->kernels; kernel; kernel = kernel->next)
+        if (kernel->choice.group == choice->group &&
+            strcmp(kernel->choice.name, choice->name) == 0 &&
+            memcmp(kernel->choice.constants, choice->constants, sizeof choice->constants) == 0)
+            return kernel;
+    return NULL;
+}
+
+tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice, const tv_kernel **kernel)
+{
+    TV_CHECK(device && choice && choice->name && kernel, "no device, no name or no place");
+    TV_TRY(tv_device_alive(device));
+    const tv_kernel_code *code = device->backend->kernel_find(device, choice->name);
+    if (!code)
+        return tv_fail(TV_EDEVICE, "%s: there is no kernel '%s' that it can run", device->info.name,
+                       choice->name);
+    tv_kernel_choice full = *choice;
+    full.name = code->name; // the caller's string may not live as long
+    full.group = choice->group ? choice->group : code->group;
+    if (full.group > device->info.caps.max_group)
+        return tv_fail(TV_EDEVICE, "%s: kernel '%s' in groups of %u, the device takes %u",
+                       device->info.name, full.name, full.group, device->info.caps.max_group);
+    *kernel = find_made(device, &full);
+    if (*kernel)
+        return TV_OK;
+    tv_kernel *made = NULL;
+    TV_TRY(tv_device_note(device, device->backend->kernel_create(device, code, &full, &made)));
+    made->device = device;
+    made->code = code;
+    made->choice = full;
+    made->next = device->kernels;
+    device->kernels = made;
+    *kernel = made;
+    return TV_OK;
+}

@@ -1,0 +1,28 @@
+// The device front's own parts: what device.c, select.c and program.c share. Not for backends.
+#ifndef TV_DEVICE_FRONT_H
+#define TV_DEVICE_FRONT_H
+
+#include "device/backend.h"
+
+// A device found by name, with its backend and its unmasked info.
+typedef struct tv_selection {
+    const tv_backend *backend;
+    tv_device_info info;
+} tv_selection;
+
+// Finds the device that `which` names (see tv_device_open).
+tv_err tv_device_select(const char *which, tv_selection *selection);
+
+// TV_ELOST with a line of its own if the device was lost earlier.
+tv_err tv_device_alive(const tv_device *device);
+
+// Passes `err` on, and poisons the device if it is TV_ELOST.
+tv_err tv_device_note(tv_device *device, tv_err err);
+
+// Waits for all programs in flight.
+tv_err tv_device_drain(tv_device *device);
+
+// FLOP per second to start with, before anything was measured.
+double tv_rate_guess(tv_device_class device_class);
+
+#endif

@@ -1,0 +1,325 @@
+// The trainer: the order of events of a run. What each event does stands in its own file.
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/stop.h"
+#include "report/plot.h"
+#include "report/progress.h"
+#include "train/checkpoint.h"
+#include "train/run_dir.h"
+#include "train/run_log.h"
+#include "train/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct trainer {
+    const tv_config *config;
+    tv_session session;
+    tv_train_state state;
+    tv_loggers *loggers;
+    tv_progress *progress;
+    tv_run_log *log;
+    tv_metrics *history; // all metric lines, for the plot
+    size_t history_count, history_capacity;
+    double window_start; // since the last metric line
+    uint64_t window_tokens, window_steps;
+    uint64_t saved_step, validated_step, plotted_lines;
+} trainer;
+
+// --------------------------------------------------------------------------------------- start
+
+static tv_err save_config(const trainer *t)
+{
+    tv_text path = {0}, text = {0};
+    tv_config_print(t->config, false, &text);
+    tv_err err = tv_file_write(tv_path_join(&path, t->config->run_dir, "config.yaml"), text.data,
+                               text.length);
+    tv_text_finish(&path);
+    tv_text_finish(&text);
+    return err;
+}
+
+static void report_start(trainer *t)
+{
+    const tv_device_info *info = tv_device_get_info(t->session.device);
+    const tv_plan_memory *memory = tv_plan_get_memory(t->session.plan);
+    const tv_model *model = t->session.graph->model;
+    char weights[32], gradients[32], optimizer[32], activations[32], total[32];
+    tv_format_bytes(memory->bytes[TV_WEIGHT], weights);
+    tv_format_bytes(memory->bytes[TV_GRADIENT], gradients);
+    tv_format_bytes(memory->bytes[TV_OPTIMIZER], optimizer);
+    tv_format_bytes(memory->bytes[TV_ACTIVATION], activations);
+    tv_format_bytes(memory->total, total);
+    tv_run_log_line(t->log, "device: %s (%s, %s)%s", info->name, info->backend, info->driver,
+                    info->device_class == TV_CLASS_CPU ? " - a CPU: no GPU was found or chosen"
+                                                       : "");
+    tv_run_log_line(t->log, "model: %s, %llu parameters, vocabulary %u",
+                    tv_model_type_name(model->config.type),
+                    (unsigned long long)tv_model_parameters(model), model->config.vocab_size);
+    tv_run_log_line(t->log,
+                    "memory: weights %s, gradients %s, optimizer %s, activations %s; %s in all",
+                    weights, gradients, optimizer, activations, total);
+    tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
+                    t->session.global_batch, t->session.seq_len, t->session.micro_batch);
+}
+
+// Warns where a resumed run would not be the same run.
+static void compare_state(const trainer *t, const tv_train_state *old)
+{
+    if (old->seed != (uint64_t)t->config->seed || old->seq_len != t->session.seq_len ||
+        old->global_batch != t->session.global_batch)
+        tv_warn("seed, data.seq_len or trainer.global_batch_size differ from the checkpoint's: the "
+                "data will come in another order than before");
+}
+
+static tv_err read_history(trainer *t)
+{
+    tv_text path = {0};
+    tv_path_join(&path, t->config->run_dir, "metrics.jsonl");
+    tv_err err = TV_OK;
+    if (tv_path_exists(path.data))
+        err = tv_metrics_read(path.data, &t->history, &t->history_count);
+    t->history_capacity = t->history_count;
+    tv_text_finish(&path);
+    return err;
+}
+
+// Weights: of the checkpoint, of model.from, or fresh ones.
+static tv_err set_weights(trainer *t, const char *folder, bool resumed)
+{
+    tv_checkpoint_parts parts = tv_session_parts(&t->session);
+    if (resumed)
+        return tv_checkpoint_load(folder, &parts);
+    TV_TRY(tv_moments_clear(parts.plan, parts.model, &parts.moments));
+    if (!folder)
+        return tv_weights_init(parts.plan, parts.model, (uint64_t)t->config->seed);
+    tv_text path = {0};
+    tv_err err =
+        tv_weights_load(parts.plan, parts.model, tv_path_join(&path, folder, "model.safetensors"));
+    tv_text_finish(&path);
+    return err;
+}
+
+static tv_err start(trainer *t, const char *folder, bool resumed)
+{
+    const tv_config *c = t->config;
+    uint32_t micro_batch =
+        c->trainer.micro_batch_size == TV_AUTO ? 0 : (uint32_t)c->trainer.micro_batch_size;
+    if (resumed) {
+        TV_TRY(tv_checkpoint_read_state(folder, &t->state));
+        if (micro_batch == 0 && t->state.global_batch == c->trainer.global_batch_size)
+            micro_batch = t->state.micro_batch;
+    }
+    tv_progress_stage(t->progress, "preparing data, model and kernels", 0, 0);
+    TV_TRY(tv_session_open(c, folder, micro_batch, &t->session));
+    TV_TRY(tv_make_dirs(c->run_dir));
+    TV_TRY(tv_run_log_open(c->run_dir, &t->log));
+    TV_TRY(set_weights(t, folder, resumed));
+    TV_TRY(tv_loggers_create(c->run_dir, c->loggers.items, c->loggers.count,
+                             resumed ? &t->state.logs : NULL, &t->loggers));
+    if (resumed) {
+        compare_state(t, &t->state);
+        TV_TRY(read_history(t));
+        tv_run_log_line(t->log, "resumed from %s at step %llu", folder,
+                        (unsigned long long)t->state.step);
+    }
+    t->state.micro_batch = t->session.micro_batch;
+    t->state.global_batch = t->session.global_batch;
+    t->state.seq_len = t->session.seq_len;
+    t->state.seed = (uint64_t)c->seed;
+    t->saved_step = resumed ? t->state.step : UINT64_MAX;
+    TV_TRY(save_config(t));
+    report_start(t);
+    return TV_OK;
+}
+
+// -------------------------------------------------------------------------------------- events
+
+static tv_err log_metrics(trainer *t, const tv_metrics *metrics)
+{
+    TV_RESERVE(t->history, t->history_capacity, t->history_count + 1);
+    t->history[t->history_count++] = *metrics;
+    tv_progress_update(t->progress, metrics);
+    return tv_loggers_write(t->loggers, metrics);
+}
+
+// The line of a step; speeds are those since the last line.
+static tv_metrics step_metrics(trainer *t, const tv_step_report *report)
+{
+    double now = tv_now_seconds(), seconds = now - t->window_start;
+    tv_metrics m = tv_metrics_none(t->state.step);
+    m.loss = report->loss;
+    m.lr = report->lr;
+    m.grad_norm = report->grad_norm;
+    m.tokens = t->state.tokens;
+    m.skipped = t->state.skipped;
+    m.tokens_per_s = (double)t->window_tokens / seconds;
+    m.flops_per_s =
+        m.tokens_per_s * tv_model_flops_per_token(t->session.graph->model, t->session.seq_len);
+    m.step_ms = 1e3 * seconds / (double)t->window_steps;
+    t->window_start = now;
+    t->window_tokens = t->window_steps = 0;
+    return m;
+}
+
+static tv_err plot(trainer *t)
+{
+    if (t->plotted_lines == t->history_count)
+        return TV_OK;
+    t->plotted_lines = t->history_count;
+    tv_text path = {0};
+    const char *name = tv_path_base(t->config->run_dir);
+    tv_plot_run run = {name, t->history, t->history_count};
+    tv_err err = tv_plot_write(tv_path_join(&path, t->config->run_dir, "loss.png"), name, &run, 1);
+    tv_text_finish(&path);
+    return err == TV_EDATA ? TV_OK : err; // nothing finite to draw yet
+}
+
+static tv_err validate(trainer *t)
+{
+    if (!t->session.val || t->validated_step == t->state.step)
+        return TV_OK;
+    double start = tv_now_seconds();
+    tv_metrics m = tv_metrics_none(t->state.step);
+    TV_TRY(tv_session_validate(&t->session, t->config->trainer.limit_val_batches, &m.val_loss));
+    m.tokens = t->state.tokens;
+    m.skipped = t->state.skipped;
+    t->validated_step = t->state.step;
+    t->window_start += tv_now_seconds() - start; // no training time
+    TV_TRY(log_metrics(t, &m));
+    return plot(t);
+}
+
+static tv_err save(trainer *t)
+{
+    if (t->saved_step == t->state.step)
+        return TV_OK;
+    double start = tv_now_seconds();
+    tv_checkpoint_parts parts = tv_session_parts(&t->session);
+    t->state.logs = tv_loggers_sizes(t->loggers);
+    TV_TRY(tv_checkpoint_save(t->config->run_dir, &parts, &t->state));
+    TV_TRY(tv_checkpoints_prune(t->config->run_dir, (uint64_t)t->config->trainer.keep_checkpoints));
+    t->saved_step = t->state.step;
+    t->window_start += tv_now_seconds() - start;
+    return plot(t);
+}
+
+static tv_err check_finite(const trainer *t, const tv_step_report *report)
+{
+    if (report->finite)
+        return TV_OK;
+    tv_warn("step %llu skipped: loss %g, gradient norm %g", (unsigned long long)t->state.step,
+            report->loss, report->grad_norm);
+    if (t->state.skipped_in_a_row > (uint64_t)t->config->trainer.max_nonfinite_steps)
+        return tv_fail(TV_EDATA,
+                       "%llu steps in a row were not finite (trainer.max_nonfinite_steps); lower "
+                       "optimizer.lr or start from an older checkpoint",
+                       (unsigned long long)t->state.skipped_in_a_row);
+    return TV_OK;
+}
+
+static bool is_due(uint64_t step, int64_t interval)
+{
+    return interval > 0 && step % (uint64_t)interval == 0;
+}
+
+static tv_err one_step(trainer *t)
+{
+    const tv_config *c = t->config;
+    tv_step_report report;
+    double start = tv_now_seconds();
+    TV_TRY(tv_session_step(&t->session, &t->state, &report));
+    t->state.seconds += tv_now_seconds() - start;
+    t->window_tokens += report.tokens;
+    t->window_steps++;
+    uint64_t step = t->state.step;
+    bool last = step == (uint64_t)c->trainer.max_steps;
+    TV_TRY(check_finite(t, &report));
+    if (is_due(step, c->trainer.log_every_n_steps) || step == 1 || last) {
+        tv_metrics metrics = step_metrics(t, &report);
+        TV_TRY(log_metrics(t, &metrics));
+    }
+    if (is_due(step, c->trainer.val_check_interval) || last)
+        TV_TRY(validate(t));
+    if (is_due(step, c->trainer.checkpoint_every_n_steps) || last)
+        TV_TRY(save(t));
+    return TV_OK;
+}
+
+static tv_err run(trainer *t)
+{
+    t->window_start = tv_now_seconds();
+    t->validated_step = UINT64_MAX;
+    while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
+        TV_TRY(one_step(t));
+        if (!tv_stop_requested())
+            continue;
+        TV_TRY(save(t));
+        return tv_fail(TV_ESTOP, "stopped on request at step %llu; the checkpoint is saved",
+                       (unsigned long long)t->state.step);
+    }
+    return TV_OK;
+}
+
+static void finish(trainer *t, tv_err err)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s", tv_error_message()); // closing must not replace it
+    tv_progress_finish(t->progress);
+    if (t->log && err == TV_OK)
+        tv_run_log_line(t->log, "done: %llu steps, %llu tokens in %.0f s; see %s/loss.png",
+                        (unsigned long long)t->state.step, (unsigned long long)t->state.tokens,
+                        t->state.seconds, t->config->run_dir);
+    tv_progress_destroy(&t->progress);
+    tv_loggers_destroy(&t->loggers);
+    tv_run_log_close(&t->log);
+    tv_session_close(&t->session);
+    tv_free(t->history);
+    if (err != TV_OK)
+        tv_fail(err, "%s", line);
+}
+
+// ------------------------------------------------------------------------------------ the run
+
+// Where to start from: *folder is NULL for fresh weights.
+static tv_err find_start(const tv_config *config, const char *resume, tv_text *folder,
+                         bool *resumed)
+{
+    *resumed = false;
+    if (resume && strcmp(resume, "auto") == 0)
+        TV_TRY(tv_checkpoint_newest(config->run_dir, folder, resumed));
+    else if (resume) {
+        TV_TRY(tv_model_folder(resume, folder));
+        *resumed = true;
+    } else if (tv_run_has_checkpoints(config->run_dir)) {
+        return tv_fail(TV_EUSAGE,
+                       "%s holds a run already; --resume auto continues it, another run_dir starts "
+                       "a new one",
+                       config->run_dir);
+    }
+    if (*resumed)
+        return TV_OK;
+    tv_text_clear(folder);
+    return config->model.from[0] ? tv_model_folder(config->model.from, folder) : TV_OK;
+}
+
+tv_err tv_train(const tv_config *config, const char *resume)
+{
+    trainer t = {.config = config};
+    tv_text folder = {0};
+    bool resumed;
+    tv_err err = find_start(config, resume, &folder, &resumed);
+    if (err == TV_OK) {
+        t.progress = tv_progress_create(0, (uint64_t)config->trainer.max_steps);
+        err = start(&t, folder.length ? folder.data : NULL, resumed);
+        if (err == TV_OK)
+            err = run(&t);
+        finish(&t, err);
+    }
+    tv_text_finish(&folder);
+    return err;
+}

@@ -1,0 +1,121 @@
+// trivium train: a run from its configuration.
+#include "cmd.h"
+
+#include "base/log.h"
+#include "base/stop.h"
+#include "base/text.h"
+#include "formats/config.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: trivium train CONFIG.yaml [KEY=VALUE ...] [--device D] [--mask M] [--resume "
+    "auto|PATH]\n"
+    "       trivium train --print-config [CONFIG.yaml] [KEY=VALUE ...]\n"
+    "\n"
+    "Trains the model that CONFIG.yaml describes and writes run_dir: metrics.jsonl, metrics.csv,\n"
+    "loss.png, log.txt, checkpoints/. Keys are those of the file (trainer.max_steps=50); they can\n"
+    "also come from the environment (TRIVIUM_TRAINER_MAX_STEPS=50). The command line wins.\n"
+    "\n"
+    "  --device D        auto, an index of `trivium devices`, a UUID, or a part of a name\n"
+    "  --mask M          makes the device look poorer (no-f16,range=128M,...)\n"
+    "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
+    "  --resume PATH     goes on from that run or checkpoint\n"
+    "  --print-config    prints every key with its value and meaning, and ends\n"
+    "  --quiet           only warnings and errors\n"
+    "\n"
+    "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n";
+
+static bool is_assignment(const char *argument)
+{
+    const char *equals = strchr(argument, '='), *slash = strchr(argument, '/');
+    return equals && (!slash || equals < slash);
+}
+
+// File, environment, KEY=VALUE, options: later ones win.
+static tv_err load(tv_config *config, char **arguments, int count, const char *device,
+                   const char *mask, bool need_file)
+{
+    const char *file = NULL;
+    for (int i = 0; i < count; i++) {
+        if (is_assignment(arguments[i]))
+            continue;
+        if (file)
+            return tv_fail(TV_EUSAGE, "two configurations: %s and %s; name one", file,
+                           arguments[i]);
+        file = arguments[i];
+        TV_TRY(tv_config_load_file(config, file));
+    }
+    if (!file && need_file)
+        return tv_fail(TV_EUSAGE, "trivium train needs a CONFIG.yaml; trivium train --print-config "
+                                  "prints one to start from");
+    TV_TRY(tv_config_load_env(config, environ));
+    for (int i = 0; i < count; i++)
+        if (is_assignment(arguments[i]))
+            TV_TRY(tv_config_set(config, arguments[i]));
+    tv_text text = {0};
+    tv_err err = TV_OK;
+    if (device) {
+        tv_text_printf(&text, "device=%s", device);
+        err = tv_config_set(config, text.data);
+    }
+    if (mask && err == TV_OK) {
+        tv_text_clear(&text);
+        tv_text_printf(&text, "mask=%s", mask);
+        err = tv_config_set(config, text.data);
+    }
+    tv_text_finish(&text);
+    return err;
+}
+
+static void print_config(const tv_config *config)
+{
+    tv_text text = {0};
+    tv_config_print(config, true, &text);
+    fputs(text.data, stdout);
+    tv_text_finish(&text);
+}
+
+// How to go on with a run that was stopped or whose device was lost.
+static void say_how_to_resume(char **arguments, int count)
+{
+    tv_text line = {0};
+    for (int i = 0; i < count; i++)
+        tv_text_printf(&line, " %s", arguments[i]);
+    tv_info("go on with: trivium train%s --resume auto", line.data ? line.data : "");
+    tv_text_finish(&line);
+}
+
+int cmd_train(int argc, char **argv)
+{
+    const char *device = NULL, *mask = NULL, *resume = NULL;
+    bool print = false, done;
+    int count;
+    const cmd_option options[] = {{.name = "device", .value = &device},
+                                  {.name = "mask", .value = &mask},
+                                  {.name = "resume", .value = &resume},
+                                  {.name = "print-config", .flag = &print}};
+    tv_err err =
+        cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
+    if (err != TV_OK || done)
+        return cmd_finish(err);
+    tv_config config;
+    tv_config_init(&config);
+    err = load(&config, argv + 1, count, device, mask, !print);
+    if (err == TV_OK && print) {
+        print_config(&config);
+    } else if (err == TV_OK) {
+        tv_stop_install();
+        err = tv_config_check(&config);
+        if (err == TV_OK)
+            err = tv_train(&config, resume);
+    }
+    tv_config_finish(&config);
+    int code = cmd_finish(err);
+    if (err == TV_ESTOP || err == TV_ELOST)
+        say_how_to_resume(argv + 1, count);
+    return code;
+}
