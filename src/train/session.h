@@ -44,7 +44,10 @@ typedef struct tv_step_report {
     bool finite;     // false: the step was skipped
 } tv_step_report;
 
-// Trains on the batch of state->step and counts it in `state`.
+// Trains on what lies in session->ids, targets and samples and counts the step in `state`.
+tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
+
+// The same on the batch of state->step from the training data.
 tv_err tv_session_step(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The mean loss over the first `batches` global batches of the validation data (all where fewer, or

@@ -58,13 +58,10 @@ static tv_err run_phase(tv_session *s, uint32_t phase)
     return tv_plan_wait(s->plan, phase);
 }
 
-tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *report)
+tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *report)
 {
     const tv_step_graph *g = s->graph;
-    size_t tokens = (size_t)s->global_batch * s->seq_len;
-    tv_dataset_fill(s->train, (uint64_t)s->config->seed, state->step, s->global_batch, 0,
-                    s->global_batch, s->ids, s->targets, s->samples);
-    report->tokens = count_valid(s->targets, tokens);
+    report->tokens = count_valid(s->targets, (size_t)s->global_batch * s->seq_len);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
     write_step_block(s, state->step, state->updates + 1, report->lr, report->tokens);
 
@@ -85,6 +82,13 @@ tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *rep
     state->skipped += !report->finite;
     state->skipped_in_a_row = report->finite ? 0 : state->skipped_in_a_row + 1;
     return TV_OK;
+}
+
+tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *report)
+{
+    tv_dataset_fill(s->train, (uint64_t)s->config->seed, state->step, s->global_batch, 0,
+                    s->global_batch, s->ids, s->targets, s->samples);
+    return tv_session_train(s, state, report);
 }
 
 tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
