@@ -7,7 +7,9 @@
 TV_CONSTANT(1, HEAD_SIZE, 64)
 TV_CONSTANT(2, LANE_ROWS, 1)
 #define QUADS (HEAD_SIZE / 4u)
-#define BLOCK 8u
+#ifndef BLOCK
+#define BLOCK 2u
+#endif
 
 // Causal tiles differ in length: taking them from both ends in turn balances any cut of the grid.
 #define TILE(index, count) ((index) % 2u == 0u ? (index) / 2u : (count)-1u - (index) / 2u)

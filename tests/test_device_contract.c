@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -469,37 +468,6 @@ static void slow_devices_get_many_submissions(void **state)
     }
 }
 
-// A rate that is far too low is measured, and the program cut anew into fewer submissions.
-static void submissions_follow_the_measured_rate(void **state)
-{
-    enum { TIMES = 12, PARTS = 16 };
-    tv_device *device = open_device("");
-    tv_buffer *x = make_buffer(device, PARTS * BUSY_N * sizeof(float));
-    tv_program *program = make_program(device);
-    (void)state;
-    device->rate = 1e6;
-    for (int i = 0; i < PARTS; i++) {
-        tv_dispatch dispatch = fill(device, x, 0, PARTS * BUSY_N / 2, 3);
-        record(program, dispatch);
-        tv_program_barrier(program);
-    }
-    CHECKED(tv_program_finish(program));
-    size_t before = program->segment_count;
-    assert_int_equal(before, PARTS);
-    for (int i = 0; i < TIMES; i++)
-        run_to_end(program);
-    if (tv_program_seconds(program) < 0.02 * PARTS) {
-        print_message("the device is too fast to be measured by this program\n");
-    } else {
-        assert_true(device->rate > 1e7);
-        assert_true(program->segment_count < before);
-    }
-    assert_true(tv_device_dispatch_budget(device) >= 0.05 * device->rate);
-    tv_program_destroy(&program);
-    tv_buffer_destroy(&x);
-    close_device(device);
-}
-
 // ----------------------------------------------------------------------------------------- faults
 
 static void a_lost_device_stays_lost(void **state)
@@ -537,6 +505,13 @@ static void a_lost_device_stays_lost(void **state)
     close_device(device);
 }
 
+// The validation layer leaks its own state; the leak sanitizer asks for this by name.
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libVkLayer_khronos_validation\n";
+}
+
 static int choose_validation(void **state)
 {
     (void)state;
@@ -567,7 +542,6 @@ int main(void)
         cmocka_unit_test(marks_come_before_the_end),
         cmocka_unit_test(waiting_ends_in_time),
         cmocka_unit_test(slow_devices_get_many_submissions),
-        cmocka_unit_test(submissions_follow_the_measured_rate),
         cmocka_unit_test(a_lost_device_stays_lost),
     };
     return cmocka_run_group_tests(tests, choose_validation, NULL);

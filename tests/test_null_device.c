@@ -1,6 +1,7 @@
-// The null device and the front's checks: missing barriers, windows outside, limits, our own bugs.
+// The null device and the front: missing barriers, windows outside, limits, cutting, our own bugs.
 #include "device/backend.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -189,7 +190,84 @@ static void what_does_not_fit_is_refused(void **state)
     }
 }
 
-// ------------------------------------------------------------------------------------------ bugs
+// ---------------------------------------------------------------------------------------- cutting
+
+static double true_rate; // FLOP per second of the device that follows
+
+static double seconds_at_true_rate(const tv_program *program, size_t segment)
+{
+    return program->segments[segment].work / true_rate;
+}
+
+static void run_times(tv_program *program, int times)
+{
+    for (int i = 0; i < times; i++) {
+        assert_int_equal(tv_program_run(program), TV_OK);
+        assert_int_equal(tv_program_wait(program, TV_MARK_END, 0), TV_OK);
+    }
+}
+
+// Submissions of 0.1 s at the measured rate; cut anew when it is more than twice or less than half
+// of what they were cut for. The first run, in which drivers compile, is not measured.
+static void submissions_follow_the_measured_rate(void **state)
+{
+    enum { DISPATCHES = 16 };
+    fixture *f = *state;
+    tv_backend backend = *f->device->backend;
+    const tv_backend *null = f->device->backend;
+    backend.segment_seconds = seconds_at_true_rate;
+    f->device->backend = &backend;
+    tv_dispatch dispatch = fill(f, 0);
+    dispatch.work = 1e6;
+    for (int i = 0; i < DISPATCHES; i++) {
+        tv_program_dispatch(f->program, &dispatch);
+        tv_program_barrier(f->program);
+    }
+    f->device->rate = 1e7; // 1e6 per submission
+    assert_int_equal(tv_program_finish(f->program), TV_OK);
+    assert_int_equal(f->program->segment_count, DISPATCHES);
+    true_rate = 8e7;
+    run_times(f->program, 1);
+    assert_true(f->device->rate == 1e7);
+    assert_true(fabs(tv_program_seconds(f->program) - DISPATCHES * 1e6 / true_rate) < 1e-9);
+    run_times(f->program, 20);
+    assert_true(f->device->rate > 7.9e7 && f->device->rate < 8.1e7);
+    assert_in_range(f->program->segment_count, DISPATCHES / 8, DISPATCHES / 4);
+    true_rate = 5e6;
+    run_times(f->program, 20);
+    assert_true(f->device->rate > 4.9e6 && f->device->rate < 5.1e6);
+    assert_int_equal(f->program->segment_count, DISPATCHES);
+    assert_true(fabs(tv_device_dispatch_budget(f->device) - 0.05 * f->device->rate) < 1);
+    true_rate = 1e15; // too short to be measured
+    run_times(f->program, 20);
+    assert_true(f->device->rate < 5.1e6);
+    f->device->backend = null;
+}
+
+static void segments_end_at_marks(void **state)
+{
+    fixture *f = *state;
+    tv_dispatch dispatch = fill(f, 0);
+    for (int i = 0; i < 3; i++) {
+        tv_program_dispatch(f->program, &dispatch);
+        tv_program_barrier(f->program);
+        if (i > 0)
+            assert_int_equal(tv_program_mark(f->program), i);
+    }
+    tv_program_dispatch(f->program, &dispatch);
+    assert_int_equal(tv_program_finish(f->program), TV_OK);
+    const tv_segment *segments = f->program->segments;
+    assert_int_equal(f->program->segment_count, 3);
+    assert_int_equal(segments[0].mark, 1);
+    assert_int_equal(segments[0].count, 5);
+    assert_int_equal(segments[1].mark, 2);
+    assert_int_equal(segments[1].first, 5);
+    assert_int_equal(segments[2].mark, TV_NO_MARK);
+    assert_int_equal(segments[2].first, 8);
+    assert_int_equal(segments[2].count, 1);
+}
+
+// ------------------------------------------------------------------------------------------- bugs
 
 static void write_outside(fixture *f)
 {
@@ -274,6 +352,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(partial_overlap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_buffers_do_not_overlap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(submissions_follow_the_measured_rate, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(segments_end_at_marks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bugs_abort, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

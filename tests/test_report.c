@@ -314,7 +314,7 @@ static void with_stderr(int fd, void (*use)(void))
 
 static void short_run(void)
 {
-    tv_progress *progress = tv_progress_create(0, 50);
+    tv_progress *progress = tv_progress_create(0, 50, true);
     for (size_t i = 0; i <= 40; i++)
         tv_progress_stage(progress, "compiling kernels", i, 40);
     for (uint64_t step = 1; step <= 50; step++) {

@@ -10,6 +10,8 @@
 
 int cmd_finish(tv_err err)
 {
+    if (err == TV_OK && fflush(stdout) != 0)
+        err = tv_fail_errno("cannot write to standard output");
     if (err != TV_OK)
         tv_error("%s", tv_error_message());
     return tv_exit_code(err);

@@ -37,12 +37,13 @@ static tv_err parse_options(const char *size, const char *seed, const char *leve
     return TV_OK;
 }
 
-static void print_json(const tv_curriculum_summary *summary)
+static tv_err print_json(const tv_curriculum_summary *summary)
 {
     printf("{\"train_bytes\": %" PRIu64 ", \"train_lines\": %" PRIu64 ", \"val_bytes\": %" PRIu64
            ", \"val_lines\": %" PRIu64 ", \"exercises\": %zu, \"kinds\": %zu}\n",
            summary->train_bytes, summary->train_lines, summary->val_bytes, summary->val_lines,
            summary->exercises, summary->kinds);
+    return fflush(stdout) == 0 ? TV_OK : tv_fail_errno("cannot write to standard output");
 }
 
 static tv_err run(int argc, char **argv)
@@ -68,9 +69,7 @@ static tv_err run(int argc, char **argv)
     tv_info("%s: %" PRIu64 " problems of %zu kinds to learn, %" PRIu64
             " to validate, %zu to examine",
             out, summary.train_lines, summary.kinds, summary.val_lines, summary.exercises);
-    if (json)
-        print_json(&summary);
-    return TV_OK;
+    return json ? print_json(&summary) : TV_OK;
 }
 
 int cmd_corpus(int argc, char **argv)

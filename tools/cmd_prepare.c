@@ -51,8 +51,8 @@ static tv_err run(int argc, char **argv)
         tv_info("%s: %" PRIu64 " bytes in %" PRIu64 " documents gave %" PRIu64
                 " tokens to train and %" PRIu64 " to validate with",
                 out, summary.bytes, summary.documents, summary.train_tokens, summary.val_tokens);
-    if (err == TV_OK && json)
-        fputs(report.data, stdout);
+    if (err == TV_OK && json && (fputs(report.data, stdout) < 0 || fflush(stdout) != 0))
+        err = tv_fail_errno("cannot write to standard output");
     tv_text_finish(&report);
     return err;
 }

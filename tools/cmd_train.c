@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "dist/comm.h"
 #include "formats/config.h"
 #include "train/trainer.h"
 
@@ -22,12 +23,17 @@ static const char help[] =
     "\n"
     "  --device D        auto, an index of `trivium devices`, a UUID, or a part of a name\n"
     "  --mask M          makes the device look poorer (no-f16,range=128M,...)\n"
+    "  --share-device    lets several ranks use one device\n"
     "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
     "  --resume PATH     goes on from that run or checkpoint\n"
     "  --print-config    prints every key with its value and meaning, and ends\n"
     "  --quiet           only warnings and errors\n"
     "\n"
-    "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n";
+    "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n"
+    "\n"
+    "mpirun -n N trivium train ... trains on N devices; --device A,B names those of a machine,\n"
+    "one for each of its ranks. There, kill -USR2 (of mpirun) asks for the checkpoint and the "
+    "end.\n";
 
 static bool is_assignment(const char *argument)
 {
@@ -89,32 +95,63 @@ static void say_how_to_resume(char **arguments, int count)
     tv_text_finish(&line);
 }
 
+// `err`: what reading the command line and the configuration came to, on this rank.
+static tv_err train_on_ranks(const tv_config *config, tv_train_options *options, tv_err err)
+{
+    tv_err opened = tv_comm_open(&options->comm);
+    if (opened != TV_OK)
+        return opened;
+    if (tv_comm_rank(options->comm) > 0)
+        tv_log_set_level(TV_LOG_ERROR); // rank 0 speaks for all
+    err = tv_comm_agree(options->comm, err);
+    if (err != TV_OK)
+        return err;
+    tv_stop_install();
+    return tv_comm_agree(options->comm, tv_train(config, options));
+}
+
+// An error that all ranks agree on is printed once; where they lost each other, each prints its own
+// and ends the job.
+static int finish_ranks(tv_comm **comm, tv_err err)
+{
+    bool broken = tv_comm_is_broken(*comm);
+    int code = broken || tv_comm_rank(*comm) == 0 ? cmd_finish(err) : tv_exit_code(err);
+    if (broken)
+        tv_comm_abort(*comm, code);
+    tv_comm_close(comm);
+    return code;
+}
+
 int cmd_train(int argc, char **argv)
 {
-    const char *device = NULL, *mask = NULL, *resume = NULL;
-    bool print = false, done;
-    int count;
+    const char *device = NULL, *mask = NULL;
+    tv_train_options train = {0};
+    bool print = false, done = false;
+    int count = 0;
     const cmd_option options[] = {{.name = "device", .value = &device},
                                   {.name = "mask", .value = &mask},
-                                  {.name = "resume", .value = &resume},
+                                  {.name = "resume", .value = &train.resume},
+                                  {.name = "share-device", .flag = &train.share_device},
                                   {.name = "print-config", .flag = &print}};
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
-    if (err != TV_OK || done)
-        return cmd_finish(err);
+    if (done)
+        return 0;
     tv_config config;
     tv_config_init(&config);
-    err = load(&config, argv + 1, count, device, mask, !print);
-    if (err == TV_OK && print) {
-        print_config(&config);
-    } else if (err == TV_OK) {
-        tv_stop_install();
+    if (err == TV_OK)
+        err = load(&config, argv + 1, count, device, mask, !print);
+    if (err == TV_OK && !print)
         err = tv_config_check(&config);
+    if (print) {
         if (err == TV_OK)
-            err = tv_train(&config, resume);
+            print_config(&config);
+        tv_config_finish(&config);
+        return cmd_finish(err);
     }
+    err = train_on_ranks(&config, &train, err);
+    int code = finish_ranks(&train.comm, err);
     tv_config_finish(&config);
-    int code = cmd_finish(err);
     if (err == TV_ESTOP || err == TV_ELOST)
         say_how_to_resume(argv + 1, count);
     return code;

@@ -4,14 +4,21 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+// Where the validation layer is asked for but missing, opening says so, not the list.
+static tv_err enumerate_instance(VkInstance *instance)
+{
+    if (tv_vk_validation_asked() && tv_vk_instance_open(true, instance) == TV_OK)
+        return TV_OK;
+    return tv_vk_instance_open(false, instance);
+}
 
 static tv_err enumerate(tv_device_info *infos, size_t capacity, size_t *count)
 {
     VkInstance instance;
     *count = 0;
-    if (tv_vk_instance_open(false, &instance) != TV_OK) {
+    if (enumerate_instance(&instance) != TV_OK) {
         tv_debug("vulkan: %s", tv_error_message());
         return TV_OK;
     }
@@ -23,7 +30,7 @@ static tv_err enumerate(tv_device_info *infos, size_t capacity, size_t *count)
     for (size_t i = 0; i < *count; i++)
         infos[i] = list[i].info;
     tv_free(list);
-    vkDestroyInstance(instance, NULL);
+    tv_vk_instance_close(&instance);
     return TV_OK;
 }
 
@@ -110,17 +117,14 @@ static void close_device(tv_device *head)
         device->vk.vkDestroyPipelineCache(device->handle, device->cache, NULL);
         device->vk.vkDestroyDevice(device->handle, NULL);
     }
-    if (device->messenger)
-        vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
-    if (device->instance)
-        vkDestroyInstance(device->instance, NULL);
+    tv_vk_messenger_close(device->instance, device->messenger);
+    tv_vk_instance_close(&device->instance);
     tv_free(device);
 }
 
 static tv_err open_parts(tv_vk_device *device, const tv_device_info *info)
 {
-    const char *asked = getenv("TRIVIUM_VALIDATE");
-    bool validate = asked && strcmp(asked, "1") == 0;
+    bool validate = tv_vk_validation_asked();
     TV_TRY(tv_vk_instance_open(validate, &device->instance));
     if (validate)
         TV_TRY(tv_vk_messenger_open(device->instance, &device->messages, &device->messenger));

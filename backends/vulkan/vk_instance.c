@@ -66,21 +66,54 @@ static tv_err create_instance(bool validate, VkInstance *instance)
     return tv_vk_result(result, "vkCreateInstance");
 }
 
-tv_err tv_vk_instance_open(bool validate, VkInstance *instance)
+static tv_err open_loader(void)
 {
     prefer_wide_vectors();
     if (volkInitialize() != VK_SUCCESS)
         return tv_fail(TV_ENODEVICE, "no Vulkan loader (libvulkan.so.1): install libvulkan1");
     if (volkGetInstanceVersion() < VK_API_VERSION_1_1)
         return tv_fail(TV_ENODEVICE, "the Vulkan loader is older than 1.1: upgrade libvulkan1");
-    if (validate && !has_validation_layer())
+    return TV_OK;
+}
+
+// Volk keeps the instance that it loaded last, which is the shared one.
+static tv_err open_shared(bool validate)
+{
+    VkInstance instance;
+    if (volkGetLoadedInstance())
+        return TV_OK;
+    TV_TRY(open_loader());
+    TV_TRY(create_instance(validate && has_validation_layer(), &instance));
+    volkLoadInstanceOnly(instance);
+    return TV_OK;
+}
+
+static bool validates(VkInstance instance)
+{
+    return vkGetInstanceProcAddr(instance, "vkCreateDebugUtilsMessengerEXT") != NULL;
+}
+
+tv_err tv_vk_instance_open(bool validate, VkInstance *instance)
+{
+    *instance = VK_NULL_HANDLE;
+    TV_TRY(open_shared(validate));
+    if (!validate || validates(volkGetLoadedInstance())) {
+        *instance = volkGetLoadedInstance();
+        return TV_OK;
+    }
+    if (!has_validation_layer())
         return tv_fail(TV_ENODEVICE,
                        "TRIVIUM_VALIDATE=1, but %s is not installed: install "
                        "vulkan-validationlayers",
                        VALIDATION_LAYER);
-    TV_TRY(create_instance(validate, instance));
-    volkLoadInstanceOnly(*instance);
-    return TV_OK;
+    return create_instance(true, instance);
+}
+
+void tv_vk_instance_close(VkInstance *instance)
+{
+    if (*instance && *instance != volkGetLoadedInstance())
+        vkDestroyInstance(*instance, NULL);
+    *instance = VK_NULL_HANDLE;
 }
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
@@ -95,6 +128,12 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
     return VK_FALSE;
 }
 
+bool tv_vk_validation_asked(void)
+{
+    const char *asked = getenv("TRIVIUM_VALIDATE");
+    return asked && strcmp(asked, "1") == 0;
+}
+
 tv_err tv_vk_messenger_open(VkInstance instance, atomic_ullong *messages,
                             VkDebugUtilsMessengerEXT *messenger)
 {
@@ -107,7 +146,18 @@ tv_err tv_vk_messenger_open(VkInstance instance, atomic_ullong *messages,
         .pfnUserCallback = on_message,
         .pUserData = messages,
     };
-    return VK(vkCreateDebugUtilsMessengerEXT(instance, &info, NULL, messenger));
+    // Not volk's: it may have loaded another instance, one without the extension.
+    PFN_vkCreateDebugUtilsMessengerEXT create =
+        (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(instance,
+                                                                  "vkCreateDebugUtilsMessengerEXT");
+    return tv_vk_result(create(instance, &info, NULL, messenger), "vkCreateDebugUtilsMessengerEXT");
+}
+
+void tv_vk_messenger_close(VkInstance instance, VkDebugUtilsMessengerEXT messenger)
+{
+    if (messenger)
+        ((PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
+            instance, "vkDestroyDebugUtilsMessengerEXT"))(instance, messenger, NULL);
 }
 
 const char *tv_vk_result_text(VkResult result)

@@ -11,13 +11,17 @@ enum { VK_PHYSICAL_MAX = 64, VK_STAGING_BYTES = 32 << 20 };
 
 // ------------------------------------------------------------------------------------- instance
 
-// Opens the loader and an instance, `validate`: with the validation layer. TV_ENODEVICE says what
-// is missing. Owned by the caller, who destroys it with vkDestroyInstance.
+// Opens the loader and an instance; TV_ENODEVICE says what is missing. All share one instance that
+// lives as long as the process, since drivers and layers leak when they are unloaded; only where it
+// came up without the validation layer, `validate` gives a new one.
+bool tv_vk_validation_asked(void); // TRIVIUM_VALIDATE=1
 tv_err tv_vk_instance_open(bool validate, VkInstance *instance);
+void tv_vk_instance_close(VkInstance *instance);
 
 // Counts into `*messages` and prints what the validation layer says.
 tv_err tv_vk_messenger_open(VkInstance instance, atomic_ullong *messages,
                             VkDebugUtilsMessengerEXT *messenger);
+void tv_vk_messenger_close(VkInstance instance, VkDebugUtilsMessengerEXT messenger);
 
 // The text of an error code, and its tv_err with the line "vkNAME: TEXT". VK_SUCCESS, VK_NOT_READY,
 // VK_TIMEOUT and their like are TV_OK.

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <xxhash.h>
 
 struct tv_dataset {
     tv_shard *shards;
@@ -126,6 +127,14 @@ uint32_t tv_dataset_vocab_size(const tv_dataset *dataset)
 uint64_t tv_dataset_vocab_hash(const tv_dataset *dataset)
 {
     return dataset->shards[0].hash;
+}
+
+uint64_t tv_dataset_checksum(const tv_dataset *dataset)
+{
+    uint64_t sum = 0; // each shard's head carries the checksum of its ids
+    for (size_t i = 0; i < dataset->shard_count; i++)
+        sum = XXH3_64bits_withSeed(dataset->shards[i].mapping.data, TV_SHARD_HEAD, sum);
+    return sum;
 }
 
 uint64_t tv_dataset_order_rows(const tv_dataset *dataset)

@@ -23,6 +23,7 @@ uint64_t tv_dataset_windows(const tv_dataset *dataset);    // W
 size_t tv_dataset_seq_len(const tv_dataset *dataset);      // T
 uint32_t tv_dataset_vocab_size(const tv_dataset *dataset); // of the shards
 uint64_t tv_dataset_vocab_hash(const tv_dataset *dataset); // tv_tokenizer_hash of the tokenizer
+uint64_t tv_dataset_checksum(const tv_dataset *dataset);   // of all that the shards hold
 uint64_t tv_dataset_order_rows(const tv_dataset *dataset); // rows of one pass in order
 
 // The window of one sample: sample `step * global_batch + sample` of the run. Its epoch is that

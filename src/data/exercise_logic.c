@@ -158,40 +158,35 @@ static bool solve_belongs(const tv_slots *slots, tv_text *solution)
     return true;
 }
 
-// $1 All or No, $2 cats, $3 green, $4 a name, $5 cat
-static void draw_syllogism(tv_rng *rng, tv_slots *slots)
+// $1 All or No, $2 cats, $3 green, $4 a name; $5 is what is said of the name, $6 what is asked:
+// "a cat" and "green", or the other way round, from where nothing follows if all cats are green.
+static void draw_inference_from(tv_rng *rng, tv_slots *slots, bool forward)
 {
     size_t sort = tv_rng_below(rng, sizeof sorts / sizeof *sorts);
+    tv_text member = {0};
+    tv_text_printf(&member, "a %s", sorts[sort].one);
     tv_set_word(slots, 0, tv_rng_below(rng, 2) ? "All" : "No");
     tv_set_word(slots, 1, sorts[sort].many);
     tv_set_word(slots, 2, TV_PICK(rng, traits));
     tv_draw_names(rng, slots, 3, 1);
-    tv_set_word(slots, 4, sorts[sort].one);
+    tv_set_word(slots, forward ? 4 : 5, member.data);
+    tv_set_word(slots, forward ? 5 : 4, S(3));
+    tv_text_finish(&member);
 }
 
-static bool solve_syllogism(const tv_slots *slots, tv_text *solution)
+static void draw_syllogism(tv_rng *rng, tv_slots *slots)
 {
-    bool all = strcmp(S(1), "All") == 0;
-    tv_text_puts(solution, all ? "yes" : "no");
-    return all || strcmp(S(1), "No") == 0;
+    draw_inference_from(rng, slots, true);
 }
 
-// $6 is what is said of the name: that it is a cat, or that it is green; $7 what is asked.
 static void draw_inference(tv_rng *rng, tv_slots *slots)
 {
-    draw_syllogism(rng, slots);
-    bool valid = tv_rng_below(rng, 2) == 0;
-    tv_text kind = {0};
-    tv_text_printf(&kind, "a %s", slots->s[4]);
-    tv_set_word(slots, 4, valid ? kind.data : slots->s[2]);
-    tv_set_word(slots, 5, valid ? slots->s[2] : kind.data);
-    tv_text_finish(&kind);
+    draw_inference_from(rng, slots, tv_rng_below(rng, 2) == 0);
 }
 
 static bool solve_inference(const tv_slots *slots, tv_text *solution)
 {
     bool all = strcmp(S(1), "All") == 0, forward = strcmp(S(6), S(3)) == 0;
-    // From "is green" nothing follows about being a cat, unless no cat is green.
     tv_text_puts(solution, !all ? "no" : forward ? "yes" : "not certain");
     return all || strcmp(S(1), "No") == 0;
 }
@@ -209,8 +204,8 @@ static const tv_exercise_kind kinds[] = {
      draw_odd_one, solve_odd_one},
     {"belongs", "belongs", 2, 0, 2, false,
      TV_PHRASINGS("Does $1 belong to the $2?", "Is $1 among the $2?"), draw_belongs, solve_belongs},
-    {"syllogism", "syllogism", 2, 0, 5, false, TV_PHRASINGS("$1 $2 are $3. $4 is a $5. Is $4 $3?"),
-     draw_syllogism, solve_syllogism},
+    {"syllogism", "inference", 2, 0, 6, false, TV_PHRASINGS("$1 $2 are $3. $4 is $5. Is $4 $6?"),
+     draw_syllogism, solve_inference},
     {"chain_long", "chain_long", 3, 0, 6, false,
      TV_PHRASINGS("$1 is $5 than $2. $3 is $5 than $4. $2 is $5 than $3. Who is the $6?",
                   "$3 is $5 than $4, $2 is $5 than $3, $1 is $5 than $2. Who is the $6?"),

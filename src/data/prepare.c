@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -252,18 +253,22 @@ static tv_err check_out(const char *out, bool force)
                 : tv_fail(TV_EUSAGE, "%s: is not empty and was not made by trivium prepare", out);
 }
 
-// The old directory steps aside first, so that a crash leaves either it or the new one complete.
+// The old directory steps aside first and comes back if the new one cannot take its place.
 static tv_err put_in_place(const char *made, const char *out)
 {
     tv_text old = {0};
+    bool replaces = tv_path_exists(out);
     tv_err err = TV_OK;
     tv_text_printf(&old, "%s.old", made);
-    if (tv_path_exists(out))
+    if (replaces)
         err = tv_rename(out, old.data);
-    if (err == TV_OK)
+    if (err == TV_OK) {
         err = tv_rename(made, out);
-    if (err == TV_OK)
-        err = tv_remove_tree(old.data);
+        if (err != TV_OK && replaces && rename(old.data, out) != 0)
+            err = tv_fail_errno("the data is safe, but cannot rename %s to %s", old.data, out);
+        else if (err == TV_OK)
+            err = tv_remove_tree(old.data);
+    }
     tv_text_finish(&old);
     return err;
 }

@@ -53,7 +53,7 @@ static tv_err write_file(const char *path, const uint8_t *head, const uint8_t *i
     tv_writer *file;
     TV_TRY(tv_writer_open(path, &file));
     tv_err err = tv_writer_write(file, head, TV_SHARD_HEAD);
-    if (err == TV_OK)
+    if (err == TV_OK && size)
         err = tv_writer_write(file, ids, size);
     if (err == TV_OK)
         return tv_writer_commit(&file);

@@ -34,7 +34,8 @@ tv_tensor *tv_rmsnorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, float epsilon
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias,
                      tv_layout layout);
 // Causal attention. qkv [B*T, (H+2Hk)*D] = query | key | value heads -> [B*T, H*D]; the query head
-// h reads key/value head h / (H/Hk). D must be a multiple of 4, at most 256. Scores are scaled by 1/sqrt(D).
+// h reads key/value head h / (H/Hk). D must be a multiple of 4, at most 256. Scores are scaled by
+// 1/sqrt(D).
 tv_tensor *tv_attention(tv_graph *graph, tv_tensor *qkv, uint32_t batch, uint32_t heads,
                         uint32_t kv_heads, uint32_t head_size);
 // The same for rows that follow what the caches hold: appends their keys and values at the position

@@ -33,9 +33,9 @@ static void declare(tv_model *model)
 {
     const tv_model_config *c = &model->config;
     double std = c->initializer_range;
-    model->embedding = tv_declare(model, c->vocab_size, c->width, TV_INIT_NORMAL, std,
-                                  "transformer.wte.weight", 0);
-    tv_declare(model, c->positions, c->width, TV_INIT_NORMAL, std, "transformer.wpe.weight", 0);
+    model->embedding =
+        tv_declare_table(model, c->vocab_size, c->width, std, "transformer.wte.weight");
+    tv_declare_table(model, c->positions, c->width, std, "transformer.wpe.weight");
     for (uint32_t layer = 0; layer < c->layers; layer++)
         declare_layer(model, layer);
     tv_declare_vector(model, c->width, TV_INIT_ONES, "transformer.ln_f.weight", 0);

@@ -29,8 +29,8 @@ static void declare_layer(tv_model *model, uint32_t layer)
 static void declare(tv_model *model)
 {
     const tv_model_config *c = &model->config;
-    model->embedding = tv_declare(model, c->vocab_size, c->width, TV_INIT_NORMAL,
-                                  c->initializer_range, "model.embed_tokens.weight", 0);
+    model->embedding = tv_declare_table(model, c->vocab_size, c->width, c->initializer_range,
+                                        "model.embed_tokens.weight");
     for (uint32_t layer = 0; layer < c->layers; layer++)
         declare_layer(model, layer);
     tv_declare_vector(model, c->width, TV_INIT_ONES, "model.norm.weight", 0);

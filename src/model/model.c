@@ -90,6 +90,18 @@ tv_tensor *tv_declare(tv_model *model, uint32_t rows, uint32_t columns, tv_weigh
     return add_weight(model, &weight, rows, columns);
 }
 
+tv_tensor *tv_declare_table(tv_model *model, uint32_t rows, uint32_t columns, double std,
+                            const char *name)
+{
+    tv_weight weight = {.parts = {{keep_name(model, name, 0), 0, rows}},
+                        .part_count = 1,
+                        .init = TV_INIT_NORMAL,
+                        .std = std,
+                        .matrix = true,
+                        .table = true};
+    return add_weight(model, &weight, rows, columns);
+}
+
 tv_tensor *tv_declare_vector(tv_model *model, uint32_t columns, tv_weight_init init,
                              const char *format, uint32_t layer)
 {
@@ -167,12 +179,10 @@ uint64_t tv_model_parameters(const tv_model *model)
 double tv_model_flops_per_token(const tv_model *model, uint32_t time)
 {
     const tv_model_config *c = &model->config;
-    double multiplied = (double)tv_tensor_count(model->head);
+    double multiplied = 0;
     for (size_t i = 0; i < model->weight_count; i++) {
         const tv_tensor *w = model->weights[i];
-        bool lookup = w == model->embedding || w == model->head ||
-                      strcmp(w->name, "transformer.wpe.weight") == 0;
-        if (w->weight->matrix && !lookup)
+        if (w == model->head || (w->weight->matrix && !w->weight->table))
             multiplied += (double)tv_tensor_count(w);
     }
     return 6 * multiplied + 6.0 * c->layers * time * c->heads * c->head_size;

@@ -23,6 +23,7 @@ struct tv_weight {
     tv_weight_init init;
     double std;  // of TV_INIT_NORMAL
     bool matrix; // a matrix in the checkpoint (rank 2), and subject to weight decay
+    bool table;  // a matrix of which rows are looked up
 };
 typedef struct tv_weight tv_weight;
 

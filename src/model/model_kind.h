@@ -15,6 +15,9 @@ extern const tv_model_kind tv_model_gpt2, tv_model_llama;
 // (unused where the format has none).
 tv_tensor *tv_declare(tv_model *model, uint32_t rows, uint32_t columns, tv_weight_init init,
                       double std, const char *format, uint32_t layer);
+// A table [rows, columns] whose rows are looked up, of normal values.
+tv_tensor *tv_declare_table(tv_model *model, uint32_t rows, uint32_t columns, double std,
+                            const char *name);
 // A vector [1, columns]: a bias or the weight of a norm.
 tv_tensor *tv_declare_vector(tv_model *model, uint32_t columns, tv_weight_init init,
                              const char *format, uint32_t layer);

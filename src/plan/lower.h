@@ -54,8 +54,8 @@ tv_err tv_row_step(const tv_lowering *lowering, const tv_tensor *const *tensors,
 uint32_t tv_lane_group(const tv_lowering *lowering);
 uint32_t tv_row_group(const tv_lowering *lowering);
 
-// Fills in the grid: one lane for each of `lanes`, one group for each of `rows`, or so many groups of
-// the kernel's own size.
+// Fills in the grid: one lane for each of `lanes`, one group for each of `rows`, or so many groups
+// of the kernel's own size.
 void tv_grid_lanes(const tv_lowering *lowering, tv_launch *launch, uint64_t lanes);
 void tv_grid_groups(const tv_lowering *lowering, tv_launch *launch, uint64_t groups);
 void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows);

@@ -1,10 +1,11 @@
 // Lowering of attention: one group per block of rows of a head, split by sequences.
 #include "plan/lower.h"
 
-static uint32_t rows_per_lane(const tv_lowering *lowering)
+// Software drivers gain from two rows, but large heads then spill, and compile for minutes.
+static uint32_t rows_per_lane(const tv_lowering *lowering, uint32_t head_size)
 {
     bool cpu = tv_device_get_info(lowering->device)->device_class == TV_CLASS_CPU;
-    return cpu ? 2 : 1;
+    return cpu && head_size <= 64 ? 2 : 1;
 }
 
 // Sequences that a launch may take at a time: rows of a tensor [B*T, n] count as one row per
@@ -30,8 +31,8 @@ static tv_err emit_sequences(tv_lowering *lowering, const tv_node *node, const c
                              uint32_t heads, double work)
 {
     const tv_attrs *attrs = &node->attrs;
-    uint32_t step, batch = attrs->batch, lane_rows = rows_per_lane(lowering);
-    uint32_t group = tv_row_group(lowering);
+    uint32_t step, batch = attrs->batch, group = tv_row_group(lowering);
+    uint32_t lane_rows = rows_per_lane(lowering, attrs->head_size);
     TV_TRY(sequence_step(lowering, node, tensors, count, &step));
     while (step > 1 && work * step / batch > lowering->budget) {
         uint32_t half = step / 2;

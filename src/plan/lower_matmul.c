@@ -40,7 +40,7 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
                     tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
-                    p->bias ? tv_whole(p->bias, TV_READ)
+                    p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
                             : tv_rows(p->a, p->a_first, p->a_rows, TV_READ)},
         .window_count = 4,
         .groups = {(uint32_t)tv_div_up(p->n, family->tile_n),

@@ -60,8 +60,11 @@ tv_err tv_lower_columns(tv_lowering *lowering, const tv_node *node)
     const tv_attrs *attrs = &node->attrs;
     uint32_t inputs = tv_op_get_info(node->op)->inputs, rows = node->in[0]->rows;
     uint32_t columns = node->op == TV_OP_COLSUM ? node->out[0]->columns : node->in[0]->columns;
-    // Output windows start aligned when a step covers a multiple of 64 blocks.
-    uint32_t unit = attrs->accumulate ? 1 : attrs->block * (TV_BINDING_ALIGNMENT / 4), step;
+    uint32_t unit = attrs->accumulate ? 1 : attrs->block, step;
+    // A step gives as many whole rows of the output as it takes for the next window to be aligned.
+    while (!attrs->accumulate &&
+           unit / attrs->block * node->out[0]->columns * 4 % TV_BINDING_ALIGNMENT != 0)
+        unit += attrs->block;
     TV_TRY(tv_row_step(lowering, (const tv_tensor *const *)node->in, inputs, unit, rows, &step));
     for (uint32_t first = 0; first < rows; first += step) {
         uint32_t n = min_u32(step, rows - first);

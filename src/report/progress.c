@@ -213,12 +213,12 @@ static void draw(tv_progress *progress, bool for_good)
     tv_text_finish(&line);
 }
 
-tv_progress *tv_progress_create(uint64_t first_step, uint64_t max_steps)
+tv_progress *tv_progress_create(uint64_t first_step, uint64_t max_steps, bool bar)
 {
     tv_progress *progress = tv_alloc(1, sizeof *progress);
     progress->latest = tv_metrics_none(first_step);
     progress->max_steps = max_steps;
-    progress->terminal = isatty(STDERR_FILENO);
+    progress->terminal = bar && isatty(STDERR_FILENO);
     progress->started = tv_now_seconds();
     return progress;
 }

@@ -22,8 +22,9 @@ void tv_progress_format_plain(const tv_progress_view *view, tv_text *line);
 
 typedef struct tv_progress tv_progress;
 
-// A run that goes from `first_step` steps done to `max_steps`. Silent below TV_LOG_INFO (--quiet).
-tv_progress *tv_progress_create(uint64_t first_step, uint64_t max_steps);
+// A run that goes from `first_step` steps done to `max_steps`. Without `bar` a terminal gets plain
+// lines too. Silent below TV_LOG_INFO (--quiet).
+tv_progress *tv_progress_create(uint64_t first_step, uint64_t max_steps, bool bar);
 
 // Clears a line that is still being redrawn. Accepts NULL inside.
 void tv_progress_destroy(tv_progress **progress);

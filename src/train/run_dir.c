@@ -107,24 +107,48 @@ tv_err tv_model_folder(const char *path, tv_text *folder)
     return err;
 }
 
-tv_err tv_checkpoints_prune(const char *run_dir, uint64_t keep)
+// "step-00000200.tmp", and "loss.png.tmp-4711" of a writer.
+static bool is_unfinished(const char *name)
+{
+    const char *dash = strrchr(name, '-');
+    uint64_t process;
+    return tv_ends_with(name, ".tmp") ||
+           (dash && dash - name > 4 && tv_starts_with(dash - 4, ".tmp-") &&
+            tv_parse_u64(dash + 1, &process));
+}
+
+static tv_err remove_unfinished(const char *folder)
+{
+    tv_text path = {0};
+    tv_names names = {0};
+    tv_err err = tv_path_is_dir(folder) ? tv_list_dir(folder, &names) : TV_OK;
+    for (size_t i = 0; i < names.count && err == TV_OK; i++)
+        if (is_unfinished(names.names[i]))
+            err = tv_remove_tree(tv_path_join(&path, folder, names.names[i]));
+    tv_names_finish(&names);
+    tv_text_finish(&path);
+    return err;
+}
+
+tv_err tv_checkpoints_prune(const char *run_dir, uint64_t step, uint64_t keep)
 {
     tv_text path = {0}, folder = {0};
-    tv_names names = {0};
     steps list;
+    uint64_t kept = 0;
     tv_err err = list_steps(run_dir, &list);
-    for (size_t i = keep; i < list.count && err == TV_OK; i++) {
+    for (size_t i = 0; i < list.count && err == TV_OK; i++) {
+        if (list.items[i] <= step && kept < keep) {
+            kept++;
+            continue;
+        }
         tv_text_clear(&path);
         tv_checkpoint_path(run_dir, list.items[i], &path);
         err = tv_remove_tree(path.data);
     }
-    tv_path_join(&folder, run_dir, CHECKPOINTS);
-    if (err == TV_OK && tv_path_is_dir(folder.data))
-        err = tv_list_dir(folder.data, &names);
-    for (size_t i = 0; i < names.count && err == TV_OK; i++)
-        if (tv_ends_with(names.names[i], ".tmp"))
-            err = tv_remove_tree(tv_path_join(&path, folder.data, names.names[i]));
-    tv_names_finish(&names);
+    if (err == TV_OK)
+        err = remove_unfinished(run_dir);
+    if (err == TV_OK)
+        err = remove_unfinished(tv_path_join(&folder, run_dir, CHECKPOINTS));
     tv_text_finish(&folder);
     tv_text_finish(&path);
     tv_free(list.items);
@@ -137,4 +161,17 @@ bool tv_run_has_checkpoints(const char *run_dir)
     bool any = list_steps(run_dir, &list) == TV_OK && list.count > 0;
     tv_free(list.items);
     return any;
+}
+
+bool tv_run_holds(const char *run_dir, const char *folder)
+{
+    tv_text own = {0};
+    char *run = realpath(tv_path_join(&own, run_dir, CHECKPOINTS), NULL);
+    char *place = realpath(folder, NULL);
+    size_t length = run ? strlen(run) : 0;
+    bool holds = run && place && tv_starts_with(place, run) && place[length] == '/';
+    free(run);
+    free(place);
+    tv_text_finish(&own);
+    return holds;
 }

@@ -19,10 +19,15 @@ tv_err tv_checkpoint_newest(const char *run_dir, tv_text *path, bool *found);
 // checkpoint), a checkpoint (which must verify) or a Hugging Face folder.
 tv_err tv_model_folder(const char *path, tv_text *folder);
 
-// Removes what a killed process left half-written, and all but the newest `keep` checkpoints.
-tv_err tv_checkpoints_prune(const char *run_dir, uint64_t keep);
+// Removes what a killed process left half-written, all but the newest `keep` checkpoints up to
+// `step`, and those of later steps: they are damaged, or of a course that the run has left by going
+// on from an earlier one.
+tv_err tv_checkpoints_prune(const char *run_dir, uint64_t step, uint64_t keep);
 
 // Whether the run has any checkpoint, valid or not.
 bool tv_run_has_checkpoints(const char *run_dir);
+
+// Whether `folder` is one of the run's checkpoints.
+bool tv_run_holds(const char *run_dir, const char *folder);
 
 #endif

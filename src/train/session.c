@@ -3,6 +3,10 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "train/ranks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 // Larger micro-batches than this many tokens gain nothing and cost memory.
 enum { BUSY_TOKENS_CPU = 4096, BUSY_TOKENS_GPU = 16384 };
@@ -109,6 +113,7 @@ static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
     uint64_t bytes;
     bool cpu = tv_device_get_info(s->device)->device_class == TV_CLASS_CPU;
     uint32_t busy = (uint32_t)(cpu ? BUSY_TOKENS_CPU : BUSY_TOKENS_GPU) / s->seq_len;
+    uint32_t share = s->global_batch / tv_comm_size(s->comm); // larger ones leave ranks idle
     if (wanted && s->global_batch % wanted != 0)
         return tv_fail(TV_EUSAGE,
                        "trainer.micro_batch_size=%u does not divide trainer.global_batch_size=%u",
@@ -117,7 +122,7 @@ static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
     if (wanted)
         return fits(s, wanted, s->seq_len, &bytes) ? TV_OK : does_not_fit(s, wanted, bytes);
     for (uint32_t batch = s->global_batch; batch > 0; batch--) {
-        if (s->global_batch % batch != 0 || (batch > busy && batch > 1))
+        if (s->global_batch % batch != 0 || (batch > tv_min_size(busy, share) && batch > 1))
             continue;
         s->micro_batch = batch;
         if (fits(s, batch, s->seq_len, &bytes))
@@ -126,31 +131,60 @@ static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
     return does_not_fit(s, 1, bytes);
 }
 
-static tv_err open_all(tv_session *s, const char *model_folder, uint32_t micro_batch)
+static tv_err open_device(tv_session *s)
 {
-    const tv_config *c = s->config;
-    TV_TRY(tv_schedule_parse(c->lr_scheduler.name, &s->schedule.kind));
+    const char *mask = s->config->mask;
+    tv_text which = {0};
+    tv_err err = tv_ranks_choose_device(s->comm, s->config->device, &which);
+    if (err == TV_OK)
+        err = tv_device_open(which.data, mask[0] ? mask : NULL, &s->device);
+    tv_text_finish(&which);
+    return err;
+}
+
+static tv_err open_parts(tv_session *s, const char *model_folder)
+{
+    TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
     TV_TRY(open_data(s));
     TV_TRY(configure_model(s, model_folder));
-    TV_TRY(tv_device_open(c->device, c->mask[0] ? c->mask : NULL, &s->device));
-    TV_TRY(choose_micro_batch(s, micro_batch));
+    return open_device(s);
+}
+
+static tv_err compare_data(const tv_session *s)
+{
+    char sums[64];
+    snprintf(sums, sizeof sums, "%016" PRIx64 "-%016" PRIx64, tv_dataset_checksum(s->train),
+             s->val ? tv_dataset_checksum(s->val) : 0);
+    return tv_ranks_compare(s->comm, "data", sums);
+}
+
+static tv_err open_all(tv_session *s, const tv_session_options *o)
+{
+    TV_TRY(tv_comm_agree(s->comm, open_parts(s, o->model_folder)));
+    TV_TRY(compare_data(s));
+    TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
+    TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
+    TV_TRY(tv_ranks_smallest(s->comm, &s->micro_batch)); // all divide the global batch
     s->graph = build(s, s->micro_batch, s->seq_len);
     TV_TRY(tv_plan_create(s->graph->graph, s->device, &s->plan));
     size_t tokens = (size_t)s->global_batch * s->seq_len;
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
+    if (tv_comm_size(s->comm) > 1)
+        s->gradients = tv_alloc((size_t)tv_model_parameters(s->graph->model), sizeof *s->gradients);
     return TV_OK;
 }
 
-tv_err tv_session_open(const tv_config *config, const char *model_folder, uint32_t micro_batch,
+tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
                        tv_session *session)
 {
     *session = (tv_session){.config = config,
+                            .comm = options->comm,
                             .global_batch = (uint32_t)config->trainer.global_batch_size,
                             .seq_len = (uint32_t)config->data.seq_len};
     configure_schedule(session);
-    tv_err err = open_all(session, model_folder, micro_batch);
+    tv_err err = open_all(session, options);
     if (err != TV_OK)
         tv_session_close(session);
     return err;
@@ -167,6 +201,7 @@ void tv_session_close(tv_session *session)
     tv_free(session->ids);
     tv_free(session->targets);
     tv_free(session->samples);
+    tv_free(session->gradients);
     *session = (tv_session){0};
 }
 

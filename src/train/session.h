@@ -6,6 +6,7 @@
 #include "data/batch.h"
 #include "data/tokenizer.h"
 #include "device/device.h"
+#include "dist/comm.h"
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/checkpoint.h"
@@ -14,6 +15,7 @@
 
 typedef struct tv_session {
     const tv_config *config; // not owned
+    tv_comm *comm;           // not owned; NULL for one rank
     tv_model_config model_config;
     tv_schedule schedule;
     tv_device *device;
@@ -24,12 +26,20 @@ typedef struct tv_session {
     uint32_t global_batch, micro_batch, seq_len;
     // The global batch of the current step: ids and targets [global_batch * seq_len].
     uint32_t *ids, *targets, *samples;
+    float *gradients; // of all weights, on their way between ranks; NULL for one rank
 } tv_session;
 
-// Opens all of it: the model as configured, or of `model_folder` where not NULL (model.from, or the
-// checkpoint to resume). `micro_batch` 0 chooses the largest that fits, up to a size that keeps the
-// device busy. Weights are not set. Errors say what would fit where memory does not suffice.
-tv_err tv_session_open(const tv_config *config, const char *model_folder, uint32_t micro_batch,
+typedef struct tv_session_options {
+    const char *model_folder; // NULL: the model as configured; else model.from or a checkpoint
+    uint32_t micro_batch;     // 0: the largest that fits, keeps no rank idle, and is no larger than
+                              // what keeps the device busy
+    tv_comm *comm;
+    bool share_device; // several ranks may use one device
+} tv_session_options;
+
+// Opens all of it, on every rank. Weights are not set. Errors say what would fit where memory does
+// not suffice. TV_ENET where the ranks' data differs.
+tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
                        tv_session *session);
 void tv_session_close(tv_session *session);
 
@@ -44,14 +54,17 @@ typedef struct tv_step_report {
     bool finite;     // false: the step was skipped
 } tv_step_report;
 
-// Trains on what lies in session->ids, targets and samples and counts the step in `state`.
+// Trains on what lies in session->ids, targets and samples and counts the step in `state`. Every
+// rank holds the whole global batch and computes its share of the micro-batches; the gradients are
+// summed, and every rank makes the same update. A step is finite, or skipped, on all ranks alike:
+// what is not finite in one rank's gradient is not finite in the sum.
 tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The same on the batch of state->step from the training data.
 tv_err tv_session_step(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The mean loss over the first `batches` global batches of the validation data (all where fewer, or
-// where it is TV_AUTO), in nats per token.
+// where it is TV_AUTO), in nats per token. Each rank computes a part of it; all get the mean.
 tv_err tv_session_validate(tv_session *session, int64_t batches, double *loss);
 
 #endif

@@ -1,4 +1,5 @@
 // One optimizer step, and validation: feeds, programs and results in order.
+#include "train/ranks.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -58,22 +59,73 @@ static tv_err run_phase(tv_session *s, uint32_t phase)
     return tv_plan_wait(s->plan, phase);
 }
 
+// Copies the gradients between device and host: one array, weight after weight.
+static tv_err read_gradients(tv_session *s)
+{
+    const tv_model *model = s->graph->model;
+    float *at = s->gradients;
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const tv_tensor *gradient = model->weights[i]->gradient;
+        uint64_t count = tv_tensor_count(gradient);
+        TV_TRY(tv_plan_read(s->plan, gradient, 0, count, at));
+        at += count;
+    }
+    return TV_OK;
+}
+
+static tv_err write_gradients(tv_session *s)
+{
+    const tv_model *model = s->graph->model;
+    const float *at = s->gradients;
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const tv_tensor *gradient = model->weights[i]->gradient;
+        uint64_t count = tv_tensor_count(gradient);
+        TV_TRY(tv_plan_write(s->plan, gradient, 0, count, at));
+        at += count;
+    }
+    return TV_OK;
+}
+
+// This rank's micro-batches: gradients and *loss_sum over them. The gradients are read before any
+// rank sums, so that a device that fails here is known to all before they meet.
+static tv_err accumulate(tv_session *s, double *loss_sum)
+{
+    uint64_t first, end;
+    tv_ranks_share(s->comm, s->global_batch / s->micro_batch, &first, &end);
+    TV_TRY(run_phase(s, s->graph->zero));
+    for (uint64_t i = first; i < end; i++)
+        TV_TRY(run_batch(s, s->graph->micro, (uint32_t)i * s->micro_batch, true));
+    TV_TRY(tv_plan_download(s->plan));
+    *loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
+    return s->gradients ? read_gradients(s) : TV_OK;
+}
+
+// Replicas stay identical as long as all devices round alike: the sums have the same bits on every
+// rank. Devices of several kinds need one owner for each part of the weights instead.
+static tv_err sum_over_ranks(tv_session *s, double *loss_sum)
+{
+    TV_TRY(tv_comm_sum_f64(s->comm, loss_sum, 1));
+    if (!s->gradients)
+        return TV_OK;
+    TV_TRY(tv_comm_sum_f32(s->comm, s->gradients, (size_t)tv_model_parameters(s->graph->model)));
+    return write_gradients(s);
+}
+
 tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *report)
 {
     const tv_step_graph *g = s->graph;
+    double loss_sum = 0;
     report->tokens = count_valid(s->targets, (size_t)s->global_batch * s->seq_len);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
     write_step_block(s, state->step, state->updates + 1, report->lr, report->tokens);
 
-    TV_TRY(run_phase(s, g->zero));
-    for (uint32_t first = 0; first < s->global_batch; first += s->micro_batch)
-        TV_TRY(run_batch(s, g->micro, first, true));
+    TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
+    TV_TRY(sum_over_ranks(s, &loss_sum));
     TV_TRY(run_phase(s, g->update));
 
     TV_TRY(tv_plan_download(s->plan));
     const float *stat = tv_plan_result(s->plan, g->stat);
-    const float *sum = tv_plan_result(s->plan, g->loss_sum);
-    report->loss = (double)*sum / (double)report->tokens;
+    report->loss = loss_sum / (double)report->tokens;
     report->grad_norm = stat[TV_STAT_NORM];
     report->finite = stat[TV_STAT_FINITE] != 0;
     state->step++;
@@ -91,20 +143,29 @@ tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *rep
     return tv_session_train(s, state, report);
 }
 
-tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
+// Micro-batches [first, end) of the validation data: adds up their losses and valid targets.
+static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double *sum, double *valid)
 {
-    uint64_t rows = tv_dataset_order_rows(s->val), valid = 0;
-    double sum = 0;
-    if (batches != TV_AUTO && (uint64_t)batches < rows / s->global_batch)
-        rows = (uint64_t)batches * s->global_batch;
-    for (uint64_t row = 0; row < rows; row += s->micro_batch) {
-        tv_dataset_fill_order(s->val, row, s->micro_batch, s->ids, s->targets);
-        valid += count_valid(s->targets, (size_t)s->micro_batch * s->seq_len);
+    for (uint64_t i = first; i < end; i++) {
+        tv_dataset_fill_order(s->val, i * s->micro_batch, s->micro_batch, s->ids, s->targets);
+        *valid += (double)count_valid(s->targets, (size_t)s->micro_batch * s->seq_len);
         TV_TRY(run_phase(s, s->graph->zero));
         TV_TRY(run_batch(s, s->graph->eval, 0, false));
         TV_TRY(tv_plan_download(s->plan));
-        sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
+        *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
     }
-    *loss = sum / (double)valid;
+    return TV_OK;
+}
+
+tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
+{
+    uint64_t rows = tv_dataset_order_rows(s->val), first, end;
+    double totals[2] = {0, 0}; // losses, valid targets
+    if (batches != TV_AUTO && (uint64_t)batches < rows / s->global_batch)
+        rows = (uint64_t)batches * s->global_batch;
+    tv_ranks_share(s->comm, (rows + s->micro_batch - 1) / s->micro_batch, &first, &end);
+    TV_TRY(tv_comm_agree(s->comm, validate_part(s, first, end, &totals[0], &totals[1])));
+    TV_TRY(tv_comm_sum_f64(s->comm, totals, 2));
+    *loss = totals[0] / totals[1];
     return TV_OK;
 }

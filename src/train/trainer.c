@@ -9,6 +9,7 @@
 #include "report/plot.h"
 #include "report/progress.h"
 #include "train/checkpoint.h"
+#include "train/ranks.h"
 #include "train/run_dir.h"
 #include "train/run_log.h"
 #include "train/session.h"
@@ -18,6 +19,8 @@
 
 typedef struct trainer {
     const tv_config *config;
+    tv_comm *comm;
+    bool writes, share_device; // writes: rank 0, which alone has loggers, log and history
     tv_session session;
     tv_train_state state;
     tv_loggers *loggers;
@@ -65,6 +68,9 @@ static void report_start(trainer *t)
                     weights, gradients, optimizer, activations, total);
     tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
                     t->session.global_batch, t->session.seq_len, t->session.micro_batch);
+    if (tv_comm_size(t->comm) > 1)
+        tv_run_log_line(t->log, "ranks: %u, on gradients summed through host memory",
+                        tv_comm_size(t->comm));
 }
 
 // Warns where a resumed run would not be the same run.
@@ -104,43 +110,65 @@ static tv_err set_weights(trainer *t, const char *folder, bool resumed)
     return err;
 }
 
-static tv_err start(trainer *t, const char *folder, bool resumed)
+// The micro-batch as configured; that of the checkpoint, where it keeps every rank busy; or 0.
+static uint32_t wanted_micro_batch(const trainer *t)
 {
     const tv_config *c = t->config;
-    uint32_t micro_batch =
-        c->trainer.micro_batch_size == TV_AUTO ? 0 : (uint32_t)c->trainer.micro_batch_size;
-    if (resumed) {
-        TV_TRY(tv_checkpoint_read_state(folder, &t->state));
-        if (micro_batch == 0 && t->state.global_batch == c->trainer.global_batch_size)
-            micro_batch = t->state.micro_batch;
-    }
-    tv_progress_stage(t->progress, "preparing data, model and kernels", 0, 0);
-    TV_TRY(tv_session_open(c, folder, micro_batch, &t->session));
+    uint32_t before = t->state.micro_batch;
+    if (c->trainer.micro_batch_size != TV_AUTO)
+        return (uint32_t)c->trainer.micro_batch_size;
+    bool same = t->state.global_batch == c->trainer.global_batch_size;
+    return same && before <= t->state.global_batch / tv_comm_size(t->comm) ? before : 0;
+}
+
+// The files of the run.
+static tv_err open_records(trainer *t, const char *folder, bool resumed)
+{
+    const tv_config *c = t->config;
     TV_TRY(tv_make_dirs(c->run_dir));
     TV_TRY(tv_run_log_open(c->run_dir, &t->log));
-    TV_TRY(set_weights(t, folder, resumed));
     TV_TRY(tv_loggers_create(c->run_dir, c->loggers.items, c->loggers.count,
                              resumed ? &t->state.logs : NULL, &t->loggers));
     if (resumed) {
-        compare_state(t, &t->state);
         TV_TRY(read_history(t));
         tv_run_log_line(t->log, "resumed from %s at step %llu", folder,
                         (unsigned long long)t->state.step);
     }
+    TV_TRY(save_config(t));
+    report_start(t);
+    return TV_OK;
+}
+
+static tv_err start(trainer *t, const char *folder, bool resumed)
+{
+    const tv_config *c = t->config;
+    if (resumed)
+        TV_TRY(tv_checkpoint_read_state(folder, &t->state));
+    t->progress = tv_progress_create(t->state.step, (uint64_t)c->trainer.max_steps,
+                                     c->trainer.enable_progress_bar);
+    tv_progress_stage(t->progress, "preparing data, model and kernels", 0, 0);
+    tv_session_options options = {.model_folder = folder,
+                                  .micro_batch = wanted_micro_batch(t),
+                                  .comm = t->comm,
+                                  .share_device = t->share_device};
+    TV_TRY(tv_session_open(c, &options, &t->session));
+    TV_TRY(set_weights(t, folder, resumed));
+    if (resumed)
+        compare_state(t, &t->state);
     t->state.micro_batch = t->session.micro_batch;
     t->state.global_batch = t->session.global_batch;
     t->state.seq_len = t->session.seq_len;
     t->state.seed = (uint64_t)c->seed;
     t->saved_step = resumed ? t->state.step : UINT64_MAX;
-    TV_TRY(save_config(t));
-    report_start(t);
-    return TV_OK;
+    return t->writes ? open_records(t, folder, resumed) : TV_OK;
 }
 
 // -------------------------------------------------------------------------------------- events
 
 static tv_err log_metrics(trainer *t, const tv_metrics *metrics)
 {
+    if (!t->writes)
+        return TV_OK;
     TV_RESERVE(t->history, t->history_capacity, t->history_count + 1);
     t->history[t->history_count++] = *metrics;
     tv_progress_update(t->progress, metrics);
@@ -196,13 +224,14 @@ static tv_err validate(trainer *t)
 
 static tv_err save(trainer *t)
 {
-    if (t->saved_step == t->state.step)
+    if (!t->writes || t->saved_step == t->state.step)
         return TV_OK;
     double start = tv_now_seconds();
     tv_checkpoint_parts parts = tv_session_parts(&t->session);
     t->state.logs = tv_loggers_sizes(t->loggers);
     TV_TRY(tv_checkpoint_save(t->config->run_dir, &parts, &t->state));
-    TV_TRY(tv_checkpoints_prune(t->config->run_dir, (uint64_t)t->config->trainer.keep_checkpoints));
+    TV_TRY(tv_checkpoints_prune(t->config->run_dir, t->state.step,
+                                (uint64_t)t->config->trainer.keep_checkpoints));
     t->saved_step = t->state.step;
     t->window_start += tv_now_seconds() - start;
     return plot(t);
@@ -237,6 +266,10 @@ static tv_err one_step(trainer *t)
     t->window_tokens += report.tokens;
     t->window_steps++;
     uint64_t step = t->state.step;
+    tv_metrics shown = tv_metrics_none(step);
+    shown.loss = report.loss;
+    shown.lr = report.lr;
+    tv_progress_update(t->progress, &shown);
     bool last = step == (uint64_t)c->trainer.max_steps;
     TV_TRY(check_finite(t, &report));
     if (is_due(step, c->trainer.log_every_n_steps) || step == 1 || last) {
@@ -255,10 +288,12 @@ static tv_err run(trainer *t)
     t->window_start = tv_now_seconds();
     t->validated_step = UINT64_MAX;
     while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
-        TV_TRY(one_step(t));
-        if (!tv_stop_requested())
+        TV_TRY(tv_comm_agree(t->comm, one_step(t)));
+        bool stop = tv_stop_requested();
+        TV_TRY(tv_ranks_any(t->comm, &stop));
+        if (!stop)
             continue;
-        TV_TRY(save(t));
+        TV_TRY(tv_comm_agree(t->comm, save(t)));
         return tv_fail(TV_ESTOP, "stopped on request at step %llu; the checkpoint is saved",
                        (unsigned long long)t->state.step);
     }
@@ -269,7 +304,8 @@ static void finish(trainer *t, tv_err err)
 {
     char line[512];
     snprintf(line, sizeof line, "%s", tv_error_message()); // closing must not replace it
-    tv_progress_finish(t->progress);
+    if (t->progress)
+        tv_progress_finish(t->progress);
     if (t->log && err == TV_OK)
         tv_run_log_line(t->log, "done: %llu steps, %llu tokens in %.0f s; see %s/loss.png",
                         (unsigned long long)t->state.step, (unsigned long long)t->state.tokens,
@@ -294,6 +330,9 @@ static tv_err find_start(const tv_config *config, const char *resume, tv_text *f
         TV_TRY(tv_checkpoint_newest(config->run_dir, folder, resumed));
     else if (resume) {
         TV_TRY(tv_model_folder(resume, folder));
+        if (tv_run_has_checkpoints(config->run_dir) && !tv_run_holds(config->run_dir, folder->data))
+            return tv_fail(TV_EUSAGE, "%s holds another run than %s; choose another run_dir",
+                           config->run_dir, resume);
         *resumed = true;
     } else if (tv_run_has_checkpoints(config->run_dir)) {
         return tv_fail(TV_EUSAGE,
@@ -307,15 +346,27 @@ static tv_err find_start(const tv_config *config, const char *resume, tv_text *f
     return config->model.from[0] ? tv_model_folder(config->model.from, folder) : TV_OK;
 }
 
-tv_err tv_train(const tv_config *config, const char *resume)
+// Rank 0 finds it, so that all start from the same one. *resumed must be false.
+static tv_err agree_on_start(const trainer *t, const char *resume, tv_text *folder, bool *resumed)
 {
-    trainer t = {.config = config};
+    tv_err err = t->writes ? find_start(t->config, resume, folder, resumed) : TV_OK;
+    TV_TRY(tv_comm_agree(t->comm, err));
+    TV_TRY(tv_ranks_any(t->comm, resumed));
+    return tv_ranks_send_text(t->comm, folder);
+}
+
+tv_err tv_train(const tv_config *config, const tv_train_options *options)
+{
+    trainer t = {.config = config,
+                 .comm = options->comm,
+                 .writes = tv_comm_rank(options->comm) == 0,
+                 .share_device = options->share_device};
     tv_text folder = {0};
-    bool resumed;
-    tv_err err = find_start(config, resume, &folder, &resumed);
+    bool resumed = false;
+    TV_TRY(tv_ranks_compare_setup(t.comm, config));
+    tv_err err = agree_on_start(&t, options->resume, &folder, &resumed);
     if (err == TV_OK) {
-        t.progress = tv_progress_create(0, (uint64_t)config->trainer.max_steps);
-        err = start(&t, folder.length ? folder.data : NULL, resumed);
+        err = tv_comm_agree(t.comm, start(&t, folder.length ? folder.data : NULL, resumed));
         if (err == TV_OK)
             err = run(&t);
         finish(&t, err);

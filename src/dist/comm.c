@@ -1,0 +1,266 @@
+// Communication between ranks: finding the launcher, sums of a fixed order, agreement on failures.
+#include "dist/comm.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "dist/link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PIECE = 1 << 20, // floats that are summed at a time
+    LINE_MAX_BYTES = 1024,
+};
+
+struct tv_comm {
+    const tv_link *link;
+    tv_link_place place;
+    char host[64];
+    bool broken;
+    tv_err agreed;             // what all ranks failed with
+    char line[LINE_MAX_BYTES]; // its error line
+    int *counts, *offsets;     // of each rank's piece
+    float *pieces;             // [size][own count]
+};
+
+// --------------------------------------------------------------------------------------- launch
+
+// How many processes a launcher says it started; 0 where the variable is not set.
+static uint64_t variable(const char *name)
+{
+    const char *text = getenv(name);
+    uint64_t value;
+    return text && tv_parse_u64(text, &value) ? value : 0;
+}
+
+#ifdef TV_WITH_MPI
+
+static bool is_launched(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
+                                        "MV2_COMM_WORLD_SIZE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return true;
+    return variable("SLURM_NTASKS") > 1;
+}
+
+static tv_err open_link(tv_comm *c)
+{
+    // Asked first: MPI sets variables of its own. mpirun -n 1 within a larger allocation is meant.
+    uint64_t tasks = getenv("OMPI_COMM_WORLD_SIZE") ? 1 : variable("SLURM_NTASKS");
+    TV_TRY(c->link->open(&c->place));
+    if (c->place.size == 1 && tasks > 1)
+        return tv_fail(TV_ENET,
+                       "Slurm has %llu tasks here, but MPI sees one rank; start with mpirun or "
+                       "srun --mpi=pmix (srun -n 1 for a single rank)",
+                       (unsigned long long)tasks);
+    return TV_OK;
+}
+
+tv_err tv_comm_open(tv_comm **comm)
+{
+    *comm = NULL;
+    if (!is_launched())
+        return TV_OK;
+    tv_comm *c = tv_alloc(1, sizeof *c);
+    c->link = &tv_link_mpi;
+    tv_err err = open_link(c);
+    if (err != TV_OK) {
+        tv_comm_close(&c);
+        return err;
+    }
+    gethostname(c->host, sizeof c->host - 1);
+    c->counts = tv_alloc(c->place.size, sizeof *c->counts);
+    c->offsets = tv_alloc(c->place.size, sizeof *c->offsets);
+    c->pieces = tv_alloc(PIECE + (size_t)c->place.size, sizeof *c->pieces);
+    *comm = c;
+    return TV_OK;
+}
+
+void tv_comm_describe(char out[128])
+{
+    tv_link_mpi.describe(out);
+}
+
+#else
+
+tv_err tv_comm_open(tv_comm **comm)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                        "SLURM_NTASKS"};
+    *comm = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (variable(names[i]) > 1)
+            return tv_fail(TV_ENET,
+                           "started as one of %llu ranks (%s), but this build has no MPI; build "
+                           "with -DTV_MPI=ON, or start one process",
+                           (unsigned long long)variable(names[i]), names[i]);
+    return TV_OK;
+}
+
+void tv_comm_describe(char out[128])
+{
+    snprintf(out, 128, "not built in");
+}
+
+#endif
+
+void tv_comm_close(tv_comm **comm)
+{
+    tv_comm *c = *comm;
+    if (!c)
+        return;
+    c->link->close();
+    tv_free(c->counts);
+    tv_free(c->offsets);
+    tv_free(c->pieces);
+    tv_free(c);
+    *comm = NULL;
+}
+
+uint32_t tv_comm_rank(const tv_comm *comm)
+{
+    return comm ? comm->place.rank : 0;
+}
+
+uint32_t tv_comm_size(const tv_comm *comm)
+{
+    return comm ? comm->place.size : 1;
+}
+
+uint32_t tv_comm_local_rank(const tv_comm *comm)
+{
+    return comm ? comm->place.local_rank : 0;
+}
+
+uint32_t tv_comm_local_size(const tv_comm *comm)
+{
+    return comm ? comm->place.local_size : 1;
+}
+
+const char *tv_comm_host(const tv_comm *comm)
+{
+    return comm ? comm->host : "localhost";
+}
+
+// ---------------------------------------------------------------------------------- collectives
+
+// What the transport returned; its failure is for good.
+static tv_err note(tv_comm *comm, tv_err err)
+{
+    comm->broken = comm->broken || err != TV_OK;
+    return err;
+}
+
+tv_err tv_comm_barrier(tv_comm *comm)
+{
+    return comm ? note(comm, comm->link->barrier()) : TV_OK;
+}
+
+tv_err tv_comm_broadcast(tv_comm *comm, void *data, size_t size)
+{
+    return comm ? note(comm, comm->link->broadcast(0, data, size)) : TV_OK;
+}
+
+tv_err tv_comm_gather(tv_comm *comm, const void *mine, size_t size, void *all)
+{
+    if (comm)
+        return note(comm, comm->link->gather(mine, size, all));
+    memcpy(all, mine, size);
+    return TV_OK;
+}
+
+tv_err tv_comm_max(tv_comm *comm, uint64_t *values, size_t count)
+{
+    return comm ? note(comm, comm->link->max(values, count)) : TV_OK;
+}
+
+// Each rank adds up its own piece and hands the sums out: what one rank computed and all others
+// copied is the same everywhere, which MPI_Allreduce does not promise for floats. It moves no more
+// data than a ring does: 2 (size - 1) / size of the values, in and out.
+static tv_err sum_piece(tv_comm *c, float *values, size_t count)
+{
+    size_t size = c->place.size, rank = c->place.rank;
+    for (size_t r = 0; r < size; r++) {
+        size_t first = count * r / size, end = count * (r + 1) / size;
+        c->offsets[r] = (int)first;
+        c->counts[r] = (int)(end - first);
+    }
+    size_t own = (size_t)c->counts[rank];
+    float *sums = values + c->offsets[rank];
+    TV_TRY(c->link->exchange(values, c->counts, c->offsets, c->pieces, (int)own));
+    for (size_t i = 0; i < own; i++) {
+        double sum = c->pieces[i];
+        for (size_t r = 1; r < size; r++)
+            sum += c->pieces[r * own + i];
+        sums[i] = (float)sum;
+    }
+    return c->link->share(values, c->counts, c->offsets);
+}
+
+tv_err tv_comm_sum_f32(tv_comm *comm, float *values, size_t count)
+{
+    for (size_t done = 0; comm && done < count; done += PIECE)
+        TV_TRY(note(comm, sum_piece(comm, values + done, tv_min_size(count - done, PIECE))));
+    return TV_OK;
+}
+
+tv_err tv_comm_sum_f64(tv_comm *comm, double *values, size_t count)
+{
+    if (!comm)
+        return TV_OK;
+    double *all = tv_alloc(comm->place.size * count, sizeof *all);
+    tv_err err = tv_comm_gather(comm, values, count * sizeof *values, all);
+    for (size_t i = 0; i < count && err == TV_OK; i++) {
+        values[i] = all[i];
+        for (size_t r = 1; r < comm->place.size; r++)
+            values[i] += all[r * count + i];
+    }
+    tv_free(all);
+    return err;
+}
+
+// ------------------------------------------------------------------------------------- failures
+
+// Shares the line of `rank`, which failed with `code`.
+static tv_err spread(tv_comm *c, uint32_t rank, tv_err code)
+{
+    memset(c->line, 0, sizeof c->line);
+    if (rank == c->place.rank && rank > 0)
+        snprintf(c->line, sizeof c->line, "rank %u on %s: %s", rank, c->host, tv_error_message());
+    else if (rank == c->place.rank)
+        snprintf(c->line, sizeof c->line, "%s", tv_error_message());
+    TV_TRY(note(c, c->link->broadcast(rank, c->line, sizeof c->line)));
+    c->agreed = code;
+    return tv_fail(code, "%s", c->line);
+}
+
+tv_err tv_comm_agree(tv_comm *comm, tv_err err)
+{
+    if (!comm || comm->broken)
+        return err;
+    if (comm->agreed != TV_OK)
+        return tv_fail(comm->agreed, "%s", comm->line);
+    // The largest of these is that of the lowest rank that failed.
+    uint64_t size = comm->place.size;
+    uint64_t worst = err == TV_OK ? 0 : (size - comm->place.rank) << 32 | (uint64_t)err;
+    TV_TRY(tv_comm_max(comm, &worst, 1));
+    if (worst == 0)
+        return TV_OK;
+    return spread(comm, (uint32_t)(size - (worst >> 32)), (tv_err)(worst & UINT32_MAX));
+}
+
+bool tv_comm_is_broken(const tv_comm *comm)
+{
+    return comm && comm->broken;
+}
+
+void tv_comm_abort(tv_comm *comm, int exit_code)
+{
+    if (comm)
+        comm->link->abort(exit_code);
+}

@@ -1,0 +1,61 @@
+// Communication between the ranks of a run: one process per device, started by mpirun or srun.
+//
+// Every call on a tv_comm but tv_comm_rank ... tv_comm_host and tv_comm_abort is collective: it
+// blocks until all ranks have made the same call, in the same order. A NULL comm is a run of one
+// rank: every call accepts it and has nothing to do.
+//
+// Failure. Where the transport fails a call returns TV_ENET, the ranks cannot reach each other any
+// more, and each can only end the job (tv_comm_abort). Everything else that fails, fails on one
+// rank while the others go on to their next collective call. So before any other collective call
+// that follows work which can fail stands tv_comm_agree: a rank that failed goes straight to the
+// next one on its way, meets the others there, and all of them return the same error.
+//
+// One thread calls. A rank that hangs, hangs them all; a rank that dies makes mpirun end the job.
+#ifndef TV_DIST_COMM_H
+#define TV_DIST_COMM_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tv_comm tv_comm;
+
+// NULL, without touching MPI, where the environment names no launcher; else joins the other ranks.
+// At most once per process. TV_ENET where the launcher started several processes that cannot see
+// each other: this build has no MPI, or srun lacks --mpi=pmix.
+tv_err tv_comm_open(tv_comm **comm);
+void tv_comm_close(tv_comm **comm);
+
+uint32_t tv_comm_rank(const tv_comm *comm); // 0 ... size - 1
+uint32_t tv_comm_size(const tv_comm *comm);
+uint32_t tv_comm_local_rank(const tv_comm *comm); // among the ranks on this machine
+uint32_t tv_comm_local_size(const tv_comm *comm);
+const char *tv_comm_host(const tv_comm *comm); // this machine's name
+
+tv_err tv_comm_barrier(tv_comm *comm);
+tv_err tv_comm_broadcast(tv_comm *comm, void *data, size_t size); // from rank 0
+// all [size of comm * size] receives every rank's `mine`, in rank order.
+tv_err tv_comm_gather(tv_comm *comm, const void *mine, size_t size, void *all);
+
+// In place, element by element. Sums add in rank order, in double precision: every rank gets the
+// same bits, in every run with as many ranks, whatever MPI and network there are.
+tv_err tv_comm_sum_f32(tv_comm *comm, float *values, size_t count);
+tv_err tv_comm_sum_f64(tv_comm *comm, double *values, size_t count); // for a few values
+tv_err tv_comm_max(tv_comm *comm, uint64_t *values, size_t count);
+
+// Tells the others how this rank fared. TV_OK if all passed TV_OK; else the code and the error line
+// of the lowest rank that failed, on every rank. From then on it returns that at once, without
+// communicating: an error passes through several of these on its way up.
+tv_err tv_comm_agree(tv_comm *comm, tv_err err);
+
+// Whether the ranks can no longer reach each other.
+bool tv_comm_is_broken(const tv_comm *comm);
+// Ends all ranks with this exit code; does not return unless comm is NULL.
+void tv_comm_abort(tv_comm *comm, int exit_code);
+
+// "Open MPI v4.1.4", "not built in". At any time.
+void tv_comm_describe(char out[128]);
+
+#endif

@@ -1,0 +1,145 @@
+// The transport over MPI 3.1, the only file that sees mpi.h. Empty in builds without MPI.
+#include "dist/link.h"
+
+#ifdef TV_WITH_MPI
+
+#include "base/memory.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+static tv_err check(int result, const char *what)
+{
+    char reason[MPI_MAX_ERROR_STRING];
+    int length;
+    if (result == MPI_SUCCESS)
+        return TV_OK;
+    if (MPI_Error_string(result, reason, &length) != MPI_SUCCESS)
+        snprintf(reason, sizeof reason, "error %d", result);
+    return tv_fail(TV_ENET, "the ranks lost each other: %s: %s", what, reason);
+}
+
+#define MPI(call, ...) TV_TRY(check(MPI_##call(__VA_ARGS__), "MPI_" #call))
+
+static tv_err find_place(tv_link_place *place)
+{
+    int rank, size, local_rank, local_size;
+    MPI_Comm local;
+    MPI(Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI(Comm_rank, MPI_COMM_WORLD, &rank);
+    MPI(Comm_size, MPI_COMM_WORLD, &size);
+    MPI(Comm_split_type, MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &local);
+    MPI(Comm_rank, local, &local_rank);
+    MPI(Comm_size, local, &local_size);
+    MPI(Comm_free, &local);
+    *place =
+        (tv_link_place){(uint32_t)rank, (uint32_t)size, (uint32_t)local_rank, (uint32_t)local_size};
+    return TV_OK;
+}
+
+static tv_err mpi_open(tv_link_place *place)
+{
+    int provided;
+    MPI(Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    return find_place(place);
+}
+
+static void mpi_close(void)
+{
+    MPI_Finalize();
+}
+
+static tv_err mpi_barrier(void)
+{
+    MPI(Barrier, MPI_COMM_WORLD);
+    return TV_OK;
+}
+
+static tv_err mpi_broadcast(uint32_t root, void *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        size_t part = tv_min_size(size - done, INT_MAX);
+        MPI(Bcast, (char *)data + done, (int)part, MPI_BYTE, (int)root, MPI_COMM_WORLD);
+        done += part;
+    }
+    return TV_OK;
+}
+
+static tv_err mpi_gather(const void *mine, size_t size, void *all)
+{
+    TV_CHECK(size <= INT_MAX, "gather of %zu bytes", size);
+    MPI(Allgather, mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, MPI_COMM_WORLD);
+    return TV_OK;
+}
+
+static tv_err mpi_max(uint64_t *values, size_t count)
+{
+    TV_CHECK(count <= INT_MAX, "max of %zu values", count);
+    MPI(Allreduce, MPI_IN_PLACE, values, (int)count, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    return TV_OK;
+}
+
+static tv_err exchange(const float *values, const int *counts, const int *offsets, float *pieces,
+                       const int *own_counts, const int *own_offsets)
+{
+    MPI(Alltoallv, values, counts, offsets, MPI_FLOAT, pieces, own_counts, own_offsets, MPI_FLOAT,
+        MPI_COMM_WORLD);
+    return TV_OK;
+}
+
+static tv_err mpi_exchange(const float *values, const int *counts, const int *offsets,
+                           float *pieces, int own_count)
+{
+    int size;
+    MPI(Comm_size, MPI_COMM_WORLD, &size);
+    int *own = tv_alloc(2 * (size_t)size, sizeof *own); // counts, then offsets
+    for (int r = 0; r < size; r++) {
+        own[r] = own_count;
+        own[size + r] = r * own_count;
+    }
+    tv_err err = exchange(values, counts, offsets, pieces, own, own + size);
+    tv_free(own);
+    return err;
+}
+
+static tv_err mpi_share(float *values, const int *counts, const int *offsets)
+{
+    MPI(Allgatherv, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts, offsets, MPI_FLOAT,
+        MPI_COMM_WORLD);
+    return TV_OK;
+}
+
+static void mpi_abort(int exit_code)
+{
+    MPI_Abort(MPI_COMM_WORLD, exit_code);
+}
+
+// Open MPI tells its name up to the first comma, MPICH its version in a first line with a tab.
+static void mpi_describe(char out[128])
+{
+    char version[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    if (MPI_Get_library_version(version, &length) != MPI_SUCCESS)
+        snprintf(version, sizeof version, "MPI");
+    version[strcspn(version, ",\n")] = 0;
+    for (char *c = version; *c; c++)
+        *c = *c == '\t' ? ' ' : *c;
+    snprintf(out, 128, "%.127s", version);
+}
+
+const tv_link tv_link_mpi = {
+    .open = mpi_open,
+    .close = mpi_close,
+    .barrier = mpi_barrier,
+    .broadcast = mpi_broadcast,
+    .gather = mpi_gather,
+    .max = mpi_max,
+    .exchange = mpi_exchange,
+    .share = mpi_share,
+    .abort = mpi_abort,
+    .describe = mpi_describe,
+};
+
+#endif

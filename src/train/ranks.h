@@ -1,0 +1,36 @@
+// Ranks: what they must have in common, who takes which device, and which part of the work.
+// Every call with a tv_comm that is not NULL is collective (dist/comm.h).
+#ifndef TV_TRAIN_RANKS_H
+#define TV_TRAIN_RANKS_H
+
+#include "base/text.h"
+#include "device/device.h"
+#include "dist/comm.h"
+#include "formats/config.h"
+
+// All ranks must hold the same short text; TV_ENET, with the same line on every rank, names the
+// first that differs from rank 0. `what` it is: "version".
+tv_err tv_ranks_compare(tv_comm *comm, const char *what, const char *value);
+
+// The version of the program, and the configuration but for device and mask, which are a rank's
+// own.
+tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config);
+
+// The device of this rank, for tv_device_open, of the configured one. "A,B": one per local rank.
+// "auto" with several local ranks: the usable GPUs one after the other, CPUs where there are none.
+// Local; TV_EUSAGE where the list is too short.
+tv_err tv_ranks_choose_device(const tv_comm *comm, const char *configured, tv_text *which);
+
+// TV_EUSAGE, on every rank, where two ranks opened one device and `shared` does not allow it.
+tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool shared);
+
+// The contiguous part of `count` pieces of work that this rank does: [*first, *end), maybe none.
+void tv_ranks_share(const tv_comm *comm, uint64_t count, uint64_t *first, uint64_t *end);
+
+tv_err tv_ranks_smallest(tv_comm *comm, uint32_t *value); // over all ranks
+tv_err tv_ranks_any(tv_comm *comm, bool *flag);           // true where it is on any rank
+
+// Rank 0's text, on every rank.
+tv_err tv_ranks_send_text(tv_comm *comm, tv_text *text);
+
+#endif

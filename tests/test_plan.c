@@ -1,0 +1,394 @@
+// Plans without a device that computes: barriers, bounds, placement, memory.
+#include "base/memory.h"
+#include "graph/grad.h"
+#include "graph/ops.h"
+#include "harness/op_table.h"
+#include "model/model.h"
+#include "plan/place.h"
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int open_null(void **state)
+{
+    tv_device *device;
+    if (tv_device_open("null", NULL, &device) != TV_OK) {
+        print_error("%s\n", tv_error_message());
+        return -1;
+    }
+    *state = device;
+    return 0;
+}
+
+static tv_tensor *feed(tv_graph *graph, tv_dtype dtype, uint32_t columns, const char *name)
+{
+    return tv_graph_tensor(graph, TV_FEED, dtype, 1, columns, name);
+}
+
+// Plans and runs all phases; the null device finds missing barriers, the front windows out of
+// bounds.
+static tv_err run_all(const tv_graph *graph, tv_device *device)
+{
+    tv_plan *plan = NULL;
+    tv_err err;
+    TV_GOTO(done, tv_plan_create(graph, device, &plan));
+    TV_GOTO(done, tv_plan_upload(plan));
+    for (uint32_t phase = 0; phase < graph->phase_count; phase++) {
+        TV_GOTO(done, tv_plan_run(plan, phase));
+        TV_GOTO(done, tv_plan_wait(plan, phase));
+    }
+    err = tv_plan_download(plan);
+done:
+    tv_plan_destroy(&plan);
+    return err;
+}
+
+// --------------------------------------------------------------------------------- independent
+// check
+
+static bool uses(const tv_node *node, const tv_tensor *tensor)
+{
+    for (int i = 0; i < TV_NODE_INPUTS; i++)
+        if (node->in[i] == tensor)
+            return true;
+    for (int i = 0; i < TV_NODE_OUTPUTS; i++)
+        if (node->out[i] == tensor)
+            return true;
+    return false;
+}
+
+// The first and last node that uses a tensor; false if none does.
+static bool life_of(const tv_graph *graph, const tv_tensor *tensor, size_t *first, size_t *last)
+{
+    bool used = false;
+    for (size_t n = 0; n < graph->node_count; n++)
+        if (uses(graph->nodes[n], tensor)) {
+            *first = used ? *first : n;
+            *last = n;
+            used = true;
+        }
+    return used;
+}
+
+// Whether both hold values at some time: all but activations do so always.
+static bool meet(const tv_graph *graph, const tv_tensor *a, const tv_tensor *b)
+{
+    size_t a_first, a_last, b_first, b_last;
+    if (a->kind != TV_ACTIVATION || b->kind != TV_ACTIVATION)
+        return true;
+    return life_of(graph, a, &a_first, &a_last) && life_of(graph, b, &b_first, &b_last) &&
+           a_first <= b_last && b_first <= a_last;
+}
+
+static void check_placement(const tv_graph *graph, const tv_placement *p)
+{
+    for (size_t i = 0; i < graph->tensor_count; i++) {
+        const tv_tensor *a = graph->tensors[i];
+        const tv_spot *s = &p->spots[a->id];
+        size_t first, last;
+        if (s->block == TV_NOT_PLACED) {
+            assert_int_equal(a->kind, TV_ACTIVATION);
+            assert_false(life_of(graph, a, &first, &last));
+            continue;
+        }
+        assert_true(s->block < p->block_count);
+        assert_int_equal(p->blocks[s->block].kind, a->kind);
+        assert_int_equal(s->offset % TV_BINDING_ALIGNMENT, 0);
+        assert_true(s->offset + tv_tensor_bytes(a) <= p->blocks[s->block].size);
+        for (size_t j = 0; j < i; j++) {
+            const tv_tensor *b = graph->tensors[j];
+            const tv_spot *t = &p->spots[b->id];
+            bool apart = s->block != t->block || s->offset + tv_tensor_bytes(a) <= t->offset ||
+                         t->offset + tv_tensor_bytes(b) <= s->offset;
+            if (!apart && meet(graph, a, b))
+                fail_msg("%s and %s share memory while both are alive", a->name, b->name);
+        }
+    }
+}
+
+static void check_graph(const tv_graph *graph, tv_device *device, uint64_t max_alloc)
+{
+    tv_placement one, two;
+    tv_plan_memory memory;
+    tv_plan *plan;
+    tv_caps caps = tv_device_get_info(device)->caps;
+    assert_ok(tv_place(graph, max_alloc, &one));
+    check_placement(graph, &one);
+    assert_ok(tv_place(graph, max_alloc, &two));
+    assert_int_equal(one.block_count, two.block_count);
+    for (size_t i = 0; i < graph->tensor_count; i++) {
+        assert_int_equal(one.spots[i].block, two.spots[i].block);
+        assert_int_equal(one.spots[i].offset, two.spots[i].offset);
+    }
+    tv_placement_finish(&one);
+    tv_placement_finish(&two);
+    assert_ok(tv_plan_measure(graph, &caps, &memory));
+    assert_ok(tv_plan_create(graph, device, &plan));
+    assert_memory_equal(&memory, tv_plan_get_memory(plan), sizeof memory);
+    tv_plan_destroy(&plan);
+    uint64_t total = 0;
+    for (tv_kind kind = 0; kind < TV_KIND_COUNT; kind++)
+        total += memory.bytes[kind];
+    assert_true(total == memory.total);
+    assert_true(memory.bytes[TV_ACTIVATION] <= memory.unshared);
+}
+
+// ----------------------------------------------------------------------------------------- models
+
+typedef struct built_model {
+    tv_graph *graph;
+    tv_model *model;
+} built_model;
+
+// A forward and backward pass in phase 0, a forward pass alone in phase 1.
+static built_model build_model(tv_model_type type, uint32_t layers, bool tied)
+{
+    const tv_model_config config = {.type = type,
+                                    .vocab_size = 131,
+                                    .layers = layers,
+                                    .heads = 4,
+                                    .kv_heads = type == TV_MODEL_LLAMA ? 2 : 4,
+                                    .head_size = 8,
+                                    .width = 32,
+                                    .inner = 88,
+                                    .positions = 64,
+                                    .norm_epsilon = 1e-5,
+                                    .rope_theta = 10000,
+                                    .tie_embeddings = tied,
+                                    .initializer_range = 0.02,
+                                    .resid_pdrop = 0.1,
+                                    .embd_pdrop = 0.1};
+    built_model s = {.graph = tv_graph_create()};
+    tv_graph *g = s.graph;
+    uint32_t batch = 5, time = 33, rows = batch * time;
+    s.model = tv_model_create(g, &config, true);
+    tv_tensor *step = feed(g, TV_U32, TV_STEP_WORDS, "step");
+    tv_tensor *targets = feed(g, TV_U32, rows, "targets");
+    tv_model_inputs in = {.batch = batch,
+                          .time = time,
+                          .ids = feed(g, TV_U32, rows, "ids"),
+                          .order = feed(g, TV_U32, rows, "order"),
+                          .step = step,
+                          .samples = feed(g, TV_U32, batch, "samples")};
+    tv_tensor *sum = tv_graph_tensor(g, TV_RESULT, TV_F32, 1, 1, "sum");
+    for (int backward = 1; backward >= 0; backward--) {
+        tv_tensor *hidden = tv_model_forward(s.model, &in);
+        tv_tensor *loss =
+            tv_linear_cross_entropy(g, hidden, s.model->head, targets, step, 64, backward);
+        tv_reduce_sum_into(g, loss, sum);
+        if (!backward)
+            break;
+        tv_graph_backward(g, loss, NULL);
+        tv_graph_new_phase(g);
+        in.samples = NULL;
+    }
+    return s;
+}
+
+static void destroy_model(built_model *s)
+{
+    tv_model_destroy(&s->model);
+    tv_graph_destroy(&s->graph);
+}
+
+static void test_models(void **state)
+{
+    for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++)
+        for (int tied = 0; tied < 2; tied++) {
+            built_model s = build_model(type, 2, tied);
+            for (size_t i = 0; i < s.model->weight_count; i++)
+                assert_non_null(s.model->weights[i]->gradient);
+            assert_ok(run_all(s.graph, *state));
+            check_graph(s.graph, *state, 1u << 30);
+            check_graph(s.graph, *state, 256 << 10); // many blocks
+            destroy_model(&s);
+        }
+}
+
+static void test_packing_saves_memory(void **state)
+{
+    tv_caps caps = tv_device_get_info(*state)->caps;
+    for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++) {
+        tv_plan_memory memory;
+        built_model s = build_model(type, 6, true);
+        assert_ok(tv_plan_measure(s.graph, &caps, &memory));
+        // Backward passes reuse at least what evaluation and the later layers' gradients take.
+        if (memory.bytes[TV_ACTIVATION] > memory.unshared * 6 / 10)
+            fail_msg("activations take %llu of %llu bytes",
+                     (unsigned long long)memory.bytes[TV_ACTIVATION],
+                     (unsigned long long)memory.unshared);
+        destroy_model(&s);
+    }
+}
+
+// All ops as the table builds them, and on a device so poor that launches are split.
+static void test_table(void **state)
+{
+    tv_device *poor;
+    assert_ok(tv_device_open("null", "range=304K", &poor));
+    for (size_t i = 0; i < op_table_count; i++) {
+        op_subject subject;
+        char name[128];
+        op_case_name(&op_table[i], name);
+        op_subject_init(&subject, &op_table[i]);
+        if (run_all(subject.graph, *state) != TV_OK || run_all(subject.graph, poor) != TV_OK)
+            fail_msg("%s: %s", name, tv_error_message());
+        check_graph(subject.graph, *state, 1u << 30);
+        op_subject_finish(&subject);
+    }
+    tv_device_close(&poor);
+}
+
+// --------------------------------------------------------------------------------------- barriers
+
+static void count_barriers(const tv_graph *graph, tv_device *device, size_t dispatches,
+                           size_t barriers)
+{
+    tv_plan *plan;
+    size_t got_dispatches, got_barriers;
+    double work;
+    assert_ok(tv_plan_create(graph, device, &plan));
+    tv_plan_count(plan, 0, &got_dispatches, &got_barriers, &work);
+    assert_int_equal(got_dispatches, dispatches);
+    assert_int_equal(got_barriers, barriers);
+    assert_true(work > 0);
+    tv_plan_destroy(&plan);
+}
+
+static void test_barriers_stand_only_where_needed(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_tensor *x = feed(graph, TV_F32, 100, "x"), *y[4];
+    for (int i = 0; i < 4; i++) { // independent, also of each other's memory
+        y[i] = tv_gelu(graph, x);
+        y[i]->kind = TV_RESULT;
+    }
+    count_barriers(graph, *state, 4, 0);
+    tv_tensor *a = tv_add(graph, y[0], y[1]), *b = tv_add(graph, y[2], y[3]); // one for both
+    a->kind = b->kind = TV_RESULT;
+    count_barriers(graph, *state, 6, 1);
+    tv_gelu(graph, tv_add(graph, a, b));
+    count_barriers(graph, *state, 8, 3);
+    tv_graph_destroy(&graph);
+}
+
+static void test_barriers_before_overwriting(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_tensor *x = tv_graph_tensor(graph, TV_RESULT, TV_F32, 1, 100, "x");
+    tv_fill(graph, x, 1);
+    tv_fill(graph, x, 2); // write after write
+    tv_gelu(graph, x);    // read after write
+    tv_fill(graph, x, 3); // write after read
+    count_barriers(graph, *state, 4, 3);
+    tv_graph_destroy(&graph);
+}
+
+// -------------------------------------------------------------------------------------- transfers
+
+static void test_feeds_results_and_parts(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan;
+    float values[100], got[100] = {0};
+    tv_tensor *x = feed(graph, TV_F32, 100, "x"), *y = tv_gelu(graph, x);
+    tv_tensor *w = tv_graph_tensor(graph, TV_WEIGHT, TV_F32, 4, 25, "w");
+    y->kind = TV_RESULT;
+    assert_ok(tv_plan_create(graph, *state, &plan));
+    for (int i = 0; i < 100; i++)
+        values[i] = (float)i;
+    memcpy(tv_plan_feed(plan, x), values, sizeof values);
+    assert_ok(tv_plan_upload(plan));
+    assert_ok(tv_plan_read(plan, x, 0, 100, got));
+    assert_memory_equal(got, values, sizeof got);
+    assert_ok(tv_plan_write(plan, w, 0, 100, values));
+    assert_ok(tv_plan_write(plan, w, 25, 3, values));
+    assert_ok(tv_plan_read(plan, w, 24, 5, got));
+    assert_true(got[0] == 24 && got[1] == 0 && got[2] == 1 && got[3] == 2 && got[4] == 28);
+    assert_ok(tv_plan_write(plan, y, 0, 100, values)); // the null device computes nothing
+    assert_ok(tv_plan_run(plan, 0));
+    assert_ok(tv_plan_wait(plan, 0));
+    const float *result = tv_plan_result(plan, y);
+    assert_true(result[99] == 0);
+    assert_ok(tv_plan_download(plan));
+    assert_memory_equal(result, values, sizeof values);
+    tv_plan_destroy(&plan);
+    assert_null(plan);
+    tv_plan_destroy(&plan);
+    tv_graph_destroy(&graph);
+}
+
+// ----------------------------------------------------------------------------------------- limits
+
+static void test_a_tensor_too_large(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan = NULL;
+    tv_plan_memory memory;
+    tv_device *poor;
+    (void)state;
+    assert_ok(tv_device_open("null", "alloc=1M", &poor));
+    tv_caps caps = tv_device_get_info(poor)->caps;
+    tv_tensor *x = tv_graph_tensor(graph, TV_FEED, TV_F32, 1024, 256, "just fits");
+    assert_ok(tv_plan_measure(graph, &caps, &memory));
+    tv_graph_tensor(graph, TV_WEIGHT, TV_F32, 1024, 257, "large");
+    assert_error(tv_plan_measure(graph, &caps, &memory), TV_EMEMORY, "large [1024, 257]");
+    assert_error(tv_plan_create(graph, poor, &plan), TV_EMEMORY, "1.0 MiB");
+    assert_null(plan);
+    tv_graph_destroy(&graph);
+
+    graph = tv_graph_create(); // and an activation
+    x = tv_graph_tensor(graph, TV_FEED, TV_F32, 1024, 200, "x");
+    tv_linear(graph, x, tv_graph_tensor(graph, TV_WEIGHT, TV_F32, 300, 200, "w"), NULL, TV_NT);
+    assert_error(tv_plan_measure(graph, &caps, &memory), TV_EMEMORY, "[1024, 300]");
+    tv_graph_destroy(&graph);
+    tv_device_close(&poor);
+}
+
+static void test_too_little_memory(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan = NULL;
+    tv_device *device = *state;
+    uint64_t have = tv_device_get_info(device)->caps.memory;
+    for (uint64_t taken = 0; taken <= have; taken += 1u << 30)
+        tv_graph_tensor(graph, TV_WEIGHT, TV_F32, 1 << 14, 1 << 14, "w");
+    tv_err err = tv_plan_create(graph, device, &plan);
+    assert_error(err, TV_EMEMORY, "8.0 GiB");
+    assert_error(err, TV_EMEMORY, "9.0 GiB");
+    assert_null(plan);
+    tv_graph_destroy(&graph);
+}
+
+static void test_a_row_too_long(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan = NULL;
+    tv_device *poor;
+    (void)state;
+    assert_ok(tv_device_open("null", "range=4K", &poor));
+    tv_tensor *x = tv_graph_tensor(graph, TV_FEED, TV_F32, 4, 4096, "wide");
+    tv_rmsnorm(graph, x, tv_graph_tensor(graph, TV_WEIGHT, TV_F32, 1, 4096, "w"), 1e-5f);
+    assert_error(tv_plan_create(graph, poor, &plan), TV_EMEMORY, "wide [4, 4096]");
+    assert_null(plan);
+    tv_graph_destroy(&graph);
+    tv_device_close(&poor);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_packing_saves_memory),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_barriers_stand_only_where_needed),
+        cmocka_unit_test(test_barriers_before_overwriting),
+        cmocka_unit_test(test_feeds_results_and_parts),
+        cmocka_unit_test(test_a_tensor_too_large),
+        cmocka_unit_test(test_too_little_memory),
+        cmocka_unit_test(test_a_row_too_long),
+    };
+    TV_TEST_FILTER(argc, argv);
+    return cmocka_run_group_tests(tests, open_null, tv_test_teardown);
+}
