@@ -35,6 +35,7 @@
 #define TV_SHARED(type, x, n) __local type x[n];
 #define TV_CONSTANT(id, name, value) enum { name = TV_CONSTANT_##id };
 #define TV_UNROLL _Pragma("unroll")
+#define TV_ROLLED
 #define TV_PRECISE
 #define TV_LANE ((uint)get_local_id(0))
 #define TV_GROUP_X ((uint)get_group_id(0))
@@ -107,6 +108,7 @@ layout(push_constant) uniform tv_push { tv_args p; };
 #define TV_SHARED(type, x, n) shared type x[n];
 #define TV_CONSTANT(id, name, value) layout(constant_id = id) const uint name = value;
 #define TV_UNROLL [[unroll]]
+#define TV_ROLLED [[dont_unroll]]
 #define TV_PRECISE precise
 #define TV_GROUP gl_WorkGroupSize.x
 #define TV_LANE gl_LocalInvocationID.x

@@ -133,6 +133,7 @@ static tv_err generate(tv_generator *generator, const request *r)
     if (err == TV_OK) {
         fwrite(pending.data ? pending.data : "", 1, pending.length, stdout);
         putchar('\n');
+        fflush(stdout);
         tv_info("%zu tokens, %.1f tokens/s (prompt: %zu tokens, %.1f tokens/s)", made,
                 (double)made / (end - fed), prompt_tokens, (double)prompt_tokens / (fed - start));
     }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "dist/comm.h"
 #include "formats/config.h"
+#include "train/run_dir.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -85,13 +86,40 @@ static void print_config(const tv_config *config)
     tv_text_finish(&text);
 }
 
-// How to go on with a run that was stopped or whose device was lost.
-static void say_how_to_resume(char **arguments, int count)
+// A word of a command line, quoted where a shell would read it as something else.
+static void append_word(tv_text *line, const char *word)
 {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_./=:,+@%";
+    tv_text_puts(line, " ");
+    if (*word && word[strspn(word, plain)] == 0) {
+        tv_text_puts(line, word);
+        return;
+    }
+    tv_text_puts(line, "'");
+    for (; *word; word++)
+        if (*word == '\'')
+            tv_text_puts(line, "'\\''");
+        else
+            tv_text_append(line, word, 1);
+    tv_text_puts(line, "'");
+}
+
+// How to go on with a run that was stopped or whose device was lost.
+static void say_how_to_resume(char **arguments, int count, const char *device, const char *mask,
+                              const char *resume)
+{
+    const char *const options[][2] = {{"--device", device}, {"--mask", mask}, {"--resume", resume}};
     tv_text line = {0};
     for (int i = 0; i < count; i++)
-        tv_text_printf(&line, " %s", arguments[i]);
-    tv_info("go on with: trivium train%s --resume auto", line.data ? line.data : "");
+        append_word(&line, arguments[i]);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (!options[i][1])
+            continue;
+        append_word(&line, options[i][0]);
+        append_word(&line, options[i][1]);
+    }
+    tv_info("go on with: trivium train%s", line.data);
     tv_text_finish(&line);
 }
 
@@ -151,8 +179,10 @@ int cmd_train(int argc, char **argv)
     }
     err = train_on_ranks(&config, &train, err);
     int code = finish_ranks(&train.comm, err);
+    if (err == TV_ESTOP || err == TV_ELOST) {
+        bool saved = !train.resume || tv_run_has_checkpoints(config.run_dir);
+        say_how_to_resume(argv + 1, count, device, mask, saved ? "auto" : train.resume);
+    }
     tv_config_finish(&config);
-    if (err == TV_ESTOP || err == TV_ELOST)
-        say_how_to_resume(argv + 1, count);
     return code;
 }

@@ -87,6 +87,8 @@ examine() {
 }
 
 stage setup "installing what is missing (tools/setup.sh)" "$root/tools/setup.sh"
+# Without apt, setup.sh installs nothing but says what to install.
+command -v apt-get >/dev/null || cat "$dir/logs/setup.log"
 stage build "building in build-quickstart/" build
 if $keep && [ -d "$dir/data/val" ]; then
   echo "keeping the text and tokens in $dir"
@@ -99,15 +101,17 @@ run=$(new_run)
 train
 examine
 
+checkpoint=$(find "$run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step-*' | sort | tail -n 1)
 cat <<TEXT
 
 picture of the loss   $run/loss.png
-checkpoint            $(find "$run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step-*' | sort | tail -n 1)
-Hugging Face transformers can open the checkpoint's folder as it is.
+checkpoint            $checkpoint
+                      (a Hugging Face folder: config.json, model.safetensors)
 
 Try next:
-  $trivium generate $run --greedy --max-tokens 40 --prompt 'Q: 3 + 4 = ? A:'
-  $trivium train $root/tools/quickstart.yaml trainer.max_steps=2000 \\
-    run_dir=$dir/longer data.train=$dir/data/train data.val=$dir/data/val
-  $trivium inspect $run
 TEXT
+# Lines to paste, so quoted where a folder's name needs it.
+printf '  %q generate %q --greedy --max-tokens 40 --prompt "Q: 3 + 4 = ? A:"\n' "$trivium" "$run"
+printf '  %q inspect %q\n' "$trivium" "$run"
+printf '  %q train %q run_dir=%q data.train=%q data.val=%q trainer.max_steps=2000\n' "$trivium" \
+  "$root/tools/quickstart.yaml" "$dir/longer" "$dir/data/train" "$dir/data/val"

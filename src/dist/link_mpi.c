@@ -9,6 +9,7 @@
 #include <mpi.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static tv_err check(int result, const char *what)
 {
@@ -22,6 +23,30 @@ static tv_err check(int result, const char *what)
 }
 
 #define MPI(call, ...) TV_TRY(check(MPI_##call(__VA_ARGS__), "MPI_" #call))
+
+enum { SPINS = 1000, NAP_NANOSECONDS = 50000 };
+
+// Waits for a collective call. MPI's own waiting keeps a core busy, which a software device on this
+// machine, or another rank, has better use for: so the wait soon turns into naps.
+static tv_err finish(int started, const char *what, MPI_Request *request)
+{
+    static const struct timespec nap = {.tv_nsec = NAP_NANOSECONDS};
+    int done = 0;
+    TV_TRY(check(started, what));
+    for (int spins = 0; !done; spins++) {
+        if (spins > SPINS)
+            nanosleep(&nap, NULL);
+        TV_TRY(check(MPI_Test(request, &done, MPI_STATUS_IGNORE), what));
+    }
+    return TV_OK;
+}
+
+// A non-blocking collective over all ranks, to its end.
+#define COLLECTIVE(call, ...)                                                                      \
+    do {                                                                                           \
+        MPI_Request request;                                                                       \
+        TV_TRY(finish(MPI_##call(__VA_ARGS__, MPI_COMM_WORLD, &request), "MPI_" #call, &request)); \
+    } while (0)
 
 static tv_err find_place(tv_link_place *place)
 {
@@ -53,15 +78,15 @@ static void mpi_close(void)
 
 static tv_err mpi_barrier(void)
 {
-    MPI(Barrier, MPI_COMM_WORLD);
-    return TV_OK;
+    MPI_Request request;
+    return finish(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier", &request);
 }
 
 static tv_err mpi_broadcast(uint32_t root, void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
         size_t part = tv_min_size(size - done, INT_MAX);
-        MPI(Bcast, (char *)data + done, (int)part, MPI_BYTE, (int)root, MPI_COMM_WORLD);
+        COLLECTIVE(Ibcast, (char *)data + done, (int)part, MPI_BYTE, (int)root);
         done += part;
     }
     return TV_OK;
@@ -70,22 +95,22 @@ static tv_err mpi_broadcast(uint32_t root, void *data, size_t size)
 static tv_err mpi_gather(const void *mine, size_t size, void *all)
 {
     TV_CHECK(size <= INT_MAX, "gather of %zu bytes", size);
-    MPI(Allgather, mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, MPI_COMM_WORLD);
+    COLLECTIVE(Iallgather, mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE);
     return TV_OK;
 }
 
 static tv_err mpi_max(uint64_t *values, size_t count)
 {
     TV_CHECK(count <= INT_MAX, "max of %zu values", count);
-    MPI(Allreduce, MPI_IN_PLACE, values, (int)count, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    COLLECTIVE(Iallreduce, MPI_IN_PLACE, values, (int)count, MPI_UINT64_T, MPI_MAX);
     return TV_OK;
 }
 
 static tv_err exchange(const float *values, const int *counts, const int *offsets, float *pieces,
                        const int *own_counts, const int *own_offsets)
 {
-    MPI(Alltoallv, values, counts, offsets, MPI_FLOAT, pieces, own_counts, own_offsets, MPI_FLOAT,
-        MPI_COMM_WORLD);
+    COLLECTIVE(Ialltoallv, values, counts, offsets, MPI_FLOAT, pieces, own_counts, own_offsets,
+               MPI_FLOAT);
     return TV_OK;
 }
 
@@ -106,8 +131,7 @@ static tv_err mpi_exchange(const float *values, const int *counts, const int *of
 
 static tv_err mpi_share(float *values, const int *counts, const int *offsets)
 {
-    MPI(Allgatherv, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts, offsets, MPI_FLOAT,
-        MPI_COMM_WORLD);
+    COLLECTIVE(Iallgatherv, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts, offsets, MPI_FLOAT);
     return TV_OK;
 }
 

@@ -8,8 +8,6 @@
 #include "plan/plan.h"
 #include "train/weights.h"
 
-#include <string.h>
-
 // Prompt tokens that one run of the prompt's program takes.
 enum { PROMPT_ROWS = 32 };
 
@@ -115,14 +113,17 @@ void tv_generator_reset(tv_generator *generator)
     generator->position = 0;
 }
 
-static tv_err run_stretch(tv_generator *g, const stretch *s, const uint32_t *ids)
+// Feeds `count` tokens, at most as many as the stretch has rows. The rows behind them compute
+// something too, but their places in the caches are overwritten before anything looks at them.
+static tv_err run_stretch(tv_generator *g, const stretch *s, const uint32_t *ids, size_t count)
 {
-    uint32_t *step = tv_plan_feed(g->plan, g->step);
+    uint32_t *step = tv_plan_feed(g->plan, g->step), *rows = tv_plan_feed(g->plan, s->ids);
     step[TV_STEP_POSITION] = g->position;
-    memcpy(tv_plan_feed(g->plan, s->ids), ids, s->rows * sizeof *ids);
+    for (size_t i = 0; i < s->rows; i++)
+        rows[i] = i < count ? ids[i] : 0;
     TV_TRY(tv_plan_upload(g->plan));
     TV_TRY(tv_plan_run(g->plan, s->phase));
-    g->position += s->rows;
+    g->position += (uint32_t)count;
     return tv_plan_wait(g->plan, s->phase);
 }
 
@@ -138,11 +139,14 @@ tv_err tv_generator_feed(tv_generator *g, const uint32_t *ids, size_t count, con
         if (ids[i] >= g->model->config.vocab_size)
             return tv_fail(TV_EFORMAT, "token %u is outside the model's vocabulary of %u", ids[i],
                            g->model->config.vocab_size);
-    size_t done = 0;
-    for (; count - done > g->prompt.rows; done += g->prompt.rows)
-        TV_TRY(run_stretch(g, &g->prompt, ids + done));
+    size_t done = 0; // the last token goes alone: its program is the one that makes logits
+    while (count - done > 1 && g->position + g->prompt.rows <= g->model->config.positions) {
+        size_t n = tv_min_size(count - 1 - done, g->prompt.rows);
+        TV_TRY(run_stretch(g, &g->prompt, ids + done, n));
+        done += n;
+    }
     for (; done < count; done++)
-        TV_TRY(run_stretch(g, &g->token, ids + done));
+        TV_TRY(run_stretch(g, &g->token, ids + done, 1));
     TV_TRY(tv_plan_download(g->plan));
     *logits = tv_plan_result(g->plan, g->logits);
     return TV_OK;

@@ -1,0 +1,135 @@
+#!/bin/bash
+# Several ranks as a user starts them: the losses are those of one rank, a run goes on with another
+# number of ranks, and one rank's failure ends all of them with one line.
+set -u
+# shellcheck source=tests/harness/cli.sh
+. "$(dirname "$0")/harness/cli.sh"
+cli_begin "$@"
+export LP_NUM_THREADS=1 # ranks share the cores
+make_data
+make_config plain gpt2
+
+if "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
+  export OMPI_COMM_WORLD_SIZE=2
+  expect_error "ranks need a build with MPI" 1 "one of 2 ranks.*no MPI" train plain.yaml --quiet
+  export OMPI_COMM_WORLD_SIZE=1
+  expect "a single rank does not" 0 train plain.yaml --quiet --device null \
+    trainer.max_nonfinite_steps=100
+  cli_end
+fi
+command -v mpirun >/dev/null || cli_skip "mpirun is missing"
+
+launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp)
+
+start_ranks() { # MPIRUN-ARGUMENT...
+  status=0
+  timeout 120 "${launch[@]}" "$@" >out 2>err </dev/null || status=$?
+}
+
+ranks() { # COUNT ARG...: trivium ARG... on COUNT ranks
+  local count=$1
+  shift
+  start_ranks -n "$count" "$program" "$@" --share-device
+}
+
+expect_status() { # TEXT CODE
+  check "$1: exit code $2" test "$status" = "$2"
+  [ "$status" = "$2" ] || tail -n 5 err
+}
+
+# mpirun adds lines of its own behind a failure.
+expect_failure() { # TEXT CODE REGEX
+  expect_status "$1" "$2"
+  check "$1: one error line" test "$(grep -c '^error: ' err)" = 1
+  check "$1: $(grep '^error: ' err | head -c 160)" grep -Eq "^error: .*($3)" err
+}
+
+# Losses and gradient norms, line by line, to 1e-5.
+agree() { # RUN RUN
+  paste -d' ' <(numbers "$1") <(numbers "$2") | awk '
+    { if ($1 != $4 || $2 != $5) wrong++
+      d = $3 - $6; if (d < 0) d = -d
+      if (NF != 6 || d > 1e-5 * $3) { wrong++; print } lines++ }
+    END { print lines + 0 " values, " wrong + 0 " wrong"; exit lines < 40 || wrong }'
+}
+numbers() { # RUN: step, key, value
+  sed -nE 's/.*"step": ([0-9]+), "(loss|val_loss)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
+  sed -nE 's/.*"step": ([0-9]+), .*"(grad_norm)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
+}
+
+# ------------------------------------------------------------------------------- the same numbers
+
+dropout=(model.embd_pdrop=0.1 model.resid_pdrop=0.1)
+for model in gpt2 llama; do
+  make_config "$model" "$model"
+  settings=(train "$model.yaml" --quiet trainer.max_steps=20)
+  [ "$model" = llama ] || settings+=("${dropout[@]}")
+  expect "$model on one rank, without mpirun" 0 "${settings[@]}"
+  counts=(2 3) # 3 ranks: 2 + 1 + 1 of 4 micro-batches
+  [ "$model" = llama ] || counts=(1 2 3)
+  for count in "${counts[@]}"; do
+    ranks "$count" "${settings[@]}" "run_dir=$model-$count" trainer.micro_batch_size=1
+    expect_status "$model on $count ranks" 0
+    check "$model on $count ranks: the numbers of one rank" agree "$model" "$model-$count"
+  done
+done
+ranks 3 "${settings[@]}" run_dir=again trainer.micro_batch_size=1
+check "llama on 3 ranks again: the same bits" diff <(metrics_of llama-3) <(metrics_of again)
+
+# ------------------------------------------------------------------------- another number of ranks
+
+settings=(train llama.yaml --quiet trainer.max_steps=20 run_dir=moved)
+TRIVIUM_FAULT=lost:60 ranks 3 "${settings[@]}"
+expect_failure "a device lost in the middle" 75 "lost"
+check "checkpoints are left" test -d moved/checkpoints
+ranks 2 "${settings[@]}" --resume auto
+expect_status "resumed on 2 ranks" 0
+check "resumed on 2 ranks: the numbers of one rank" agree llama moved
+expect "a finished run resumes on one" 0 "${settings[@]}" --resume auto
+
+# --------------------------------------------------------------------------------------- stopping
+
+null=(--quiet --device null trainer.max_nonfinite_steps=1000000)
+"${launch[@]}" -n 2 "$program" train plain.yaml "${null[@]}" trainer.max_steps=1000000 \
+  run_dir=stopped --share-device >out 2>err </dev/null &
+for _ in $(seq 200); do
+  [ -s stopped/metrics.jsonl ] && break
+  sleep 0.1
+done
+kill -USR2 $!
+status=0
+wait $! || status=$?
+expect_failure "SIGUSR2 of mpirun" 75 "stopped on request"
+check "the stop left a checkpoint" "$program" inspect stopped
+
+# ---------------------------------------------------------------------------------------- failures
+
+ranks 2 train plain.yaml --quiet trainer.max_step=1
+expect_failure "a wrong key" 2 "max_step"
+ranks 2 train plain.yaml --quiet data.train=absent
+expect_failure "no data on any rank" 1 "absent"
+echo "no folder" >file
+ranks 2 train plain.yaml "${null[@]}" run_dir=file/run
+expect_failure "a run that rank 0 cannot write" 1 "file"
+start_ranks -n 2 "$program" train plain.yaml --quiet --device 0
+expect_failure "two ranks on one device" 2 "ranks 0 and 1 .*--share-device"
+ranks 3 train plain.yaml --quiet --device 0,0
+expect_failure "fewer devices than ranks" 2 "names 2 devices, but 3 ranks"
+
+# Rank 1 differs from rank 0.
+one=("$program" train plain.yaml "${null[@]}" run_dir=differ --share-device)
+start_ranks -n 1 "${one[@]}" : -n 1 "${one[@]}" seed=2
+expect_failure "another configuration" 1 "rank 1 .*another configuration"
+mkdir other
+cp plain.yaml other
+tac text.txt >other/text.txt
+need "$program" prepare --out other/data other/text.txt
+start_ranks -n 1 "${one[@]}" : -wdir "$work/other" -n 1 "${one[@]}"
+expect_failure "other data" 1 "rank 1 .*another data"
+start_ranks -n 1 "${one[@]}" : -n 1 env TRIVIUM_FAULT=lost:20 "${one[@]}"
+expect_failure "a device lost on rank 1" 75 "rank 1 on .*lost"
+
+export SLURM_NTASKS=4
+expect_error "srun without PMIx" 1 "Slurm has 4 tasks.*mpirun" train plain.yaml --quiet
+unset SLURM_NTASKS
+cli_end
