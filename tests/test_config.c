@@ -441,7 +441,9 @@ static void test_checks_over_several_keys(void **state)
         {"model: {from: x, type: llama, resid_pdrop: 0.5}\n", NULL},
         {"model: {n_embd: 10, n_head: 3}\n", "model: width 10 is not divisible by 3 heads"},
         {"model: {type: llama, hidden_size: 12, num_attention_heads: 4}\n",
-         "model: RoPE needs an even head size, 12 / 4 heads gives 3; change the number of heads"},
+         "model: a head size must be a multiple of 4, at most 256; 12 / 4 heads gives 3; change "
+         "the "
+         "number of heads"},
         {"model: {type: llama, num_key_value_heads: 5}\n",
          "model: 12 heads are not divisible by 5 key/value heads"},
         {"data: {seq_len: 1024}\n", NULL},

@@ -157,7 +157,7 @@ static void test_refusals(void **state)
         {"{\"model_type\":\"llama\",\"mlp_bias\":true}", "mlp_bias: true is not supported"},
         {"{\"model_type\":\"llama\",\"head_dim\":64}", "head_dim: 64 is not supported"},
         {"{\"model_type\":\"llama\",\"num_key_value_heads\":5}", "not divisible by 5"},
-        {"{\"model_type\":\"llama\",\"hidden_size\":96}", "RoPE needs an even head size"},
+        {"{\"model_type\":\"llama\",\"hidden_size\":96}", "must be a multiple of 4"},
         {"{\"model_type\":\"llama\",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}",
          "rope_type: 'llama3' is not supported"},
         {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}}",

@@ -164,7 +164,7 @@ int cmd_train(int argc, char **argv)
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
     if (done)
-        return 0;
+        return cmd_finish(err);
     tv_config config;
     tv_config_init(&config);
     if (err == TV_OK)

@@ -116,8 +116,11 @@ static void note_declaration(const char *path, spirv_id *ids, const uint32_t *w,
     }
 }
 
+// A module that reads through texel buffers is of that flavour, whatever it was built from.
 static void add_descriptor(const char *path, row *r, unsigned binding, unsigned kind)
 {
+    if (kind != TV_DESCRIPTOR_STORAGE)
+        r->flavor |= TV_FLAVOR_TEXEL;
     for (size_t i = 0; i < r->descriptor_count; i++) {
         if (r->descriptors[i].binding != binding)
             continue;

@@ -212,6 +212,9 @@ tv_err tv_model_config_read(const char *path, tv_model_config *out)
     return err;
 }
 
+// What the attention kernels take.
+enum { HEAD_SIZE_MAX = 256 };
+
 tv_err tv_model_config_check(const tv_model_config *c, const char *where)
 {
     const struct {
@@ -237,11 +240,12 @@ tv_err tv_model_config_check(const tv_model_config *c, const char *where)
     if (c->heads % c->kv_heads)
         return tv_fail(TV_EUSAGE, "%s: %u heads are not divisible by %u key/value heads", where,
                        c->heads, c->kv_heads);
-    if (c->type == TV_MODEL_LLAMA && (c->width / c->heads) % 2)
+    uint32_t head_size = c->width / c->heads;
+    if (head_size % 4 || head_size > HEAD_SIZE_MAX)
         return tv_fail(TV_EUSAGE,
-                       "%s: RoPE needs an even head size, %u / %u heads gives %u; change the "
-                       "number of heads",
-                       where, c->width, c->heads, c->width / c->heads);
+                       "%s: a head size must be a multiple of 4, at most %d; %u / %u heads gives "
+                       "%u; change the number of heads",
+                       where, HEAD_SIZE_MAX, c->width, c->heads, head_size);
     return TV_OK;
 }
 

@@ -38,8 +38,8 @@ tv_err tv_model_config_parse(const uint8_t *data, size_t size, const char *file,
                              tv_model_config *out);
 tv_err tv_model_config_read(const char *path, tv_model_config *out);
 
-// Sizes within bounds and divisible as the model needs them. `where` opens the error line
-// (TV_EUSAGE).
+// Sizes within bounds and divisible as the model needs them; heads of 4, 8, ... 256 columns.
+// `where` opens the error line (TV_EUSAGE).
 tv_err tv_model_config_check(const tv_model_config *config, const char *where);
 
 // A config.json that GPT2LMHeadModel or LlamaForCausalLM of transformers 4.x and 5.x opens. The
