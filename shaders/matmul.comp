@@ -20,8 +20,8 @@ layout(binding = 16, rgba32f) readonly uniform imageBuffer a_texels;
 layout(binding = 17, rgba32f) readonly uniform imageBuffer b_texels;
 layout(binding = 18, rgba32f) readonly uniform imageBuffer c_texels;
 layout(binding = 19, rgba32f) readonly uniform imageBuffer bias_texels;
-layout(binding = 2) buffer c4_buffer { vec4 c4[]; };
-layout(binding = 2) buffer c_buffer { float c[]; };
+layout(binding = 2) writeonly buffer c4_buffer { vec4 c4[]; };
+layout(binding = 2) writeonly buffer c_buffer { float c[]; };
 
 const int PARTS = TILE / W; // rows or columns of a lane along one side of the tile
 
@@ -35,13 +35,11 @@ void store(int m, int n, vec4 v)
         v += imageLoad(c_texels, to / 4);
     if (m < M && n + 3 < N)
         c4[to / 4] = v;
-#ifndef NOTAIL
     if (m < M && n + 3 >= N) {
         [[unroll]] for (int j = 0; j < 3; j++)
             if (n + j < N)
                 c[to + j] = v[j];
     }
-#endif
 }
 
 #if NT

@@ -1,24 +1,36 @@
 // The kernel dialect: one text that is GLSL (Vulkan) and OpenCL C 1.2. A kernel reads
 //
 //     #include "tv.h"
-//     TV_KERNEL(256)            default work-group size (power of two; one dimension)
+//     TV_KERNEL(256)            default work-group size (a power of two; one dimension)
 //         TV_IN4(0, x)          slots in order, from 0
 //         TV_OUT(1, y)
 //     TV_ARGS                   the argument block is `p` (args.h)
 //     TV_MAIN { ST4(y, TV_INDEX, LD4(x, TV_INDEX)); } TV_END
 //
-// and touches its slots only through LD, LD4, LDU, ST and ST4, so that it can be built for storage
+// and touches its slots only by LD, LD4, LDU, ST and ST4, so that it can be built for storage
 // buffers, for texel buffers (TV_TEXEL) and, later, for 16-bit storage. Index i4 of LD4 and ST4
 // counts groups of four floats: use them where the row length is a multiple of 4.
 //
-//     TV_IN(slot, x)     LD                    TV_OUT(slot, x)    ST, ST4
-//     TV_IN4(slot, x)    LD4; LD is slower     TV_INOUT(slot, x)  LD, LD4, ST, ST4: read, then write
+//     TV_IN(slot, x)     LD                   TV_OUT(slot, x)    ST, ST4
+//     TV_IN4(slot, x)    LD4; LD is slower    TV_INOUT(slot, x)  LD, LD4, ST, ST4
 //     TV_IN_U(slot, x)   LDU: unsigned
 //
-// TV_TREES after TV_ARGS gives TV_TREE_SUM and TV_TREE_MAX over the work-group; all lanes must call.
-// TV_ROWS gives TV_ROW_SUM and TV_ROW_MAX, which under TV_SUBGROUP are the subgroup's: the group is
-// then exactly one subgroup. OpenCL builds need -DTV_NAME=name,
-// -DTV_GROUP=size and -DTV_CONSTANT_n=value for each TV_CONSTANT(n, ...).
+// TV_TREES after TV_ARGS gives TV_TREE_SUM and TV_TREE_MAX over the group; all lanes must call.
+// TV_ROWS gives TV_ROW_SUM and TV_ROW_MAX, which are the subgroup's under TV_SUBGROUP: the group is
+// then exactly one subgroup. OpenCL builds need -DTV_NAME=name, -DTV_GROUP=size and
+// -DTV_CONSTANT_n=value for each TV_CONSTANT(n, ...).
+#define TV_SUM_OF(a, b) ((a) + (b))
+#define TV_TREE(op)                                                                                \
+    TV_BARRIER();                                                                                  \
+    tv_tree[TV_LANE] = v;                                                                          \
+    TV_BARRIER();                                                                                  \
+    for (uint k = TV_GROUP / 2u; k > 0u; k >>= 1) {                                                \
+        if (TV_LANE < k)                                                                           \
+            tv_tree[TV_LANE] = op(tv_tree[TV_LANE], tv_tree[TV_LANE + k]);                         \
+        TV_BARRIER();                                                                              \
+    }                                                                                              \
+    return tv_tree[0];
+
 #ifdef __OPENCL_C_VERSION__
 #pragma OPENCL FP_CONTRACT OFF
 #include "args.h"
@@ -54,18 +66,8 @@
 #define TV_BITS(x) as_uint(x)
 #define TV_FLOAT(x) as_float(x)
 #define TV_MUL_HIGH(a, b, high) high = mul_hi(a, b)
-#define TV_TREE(op)                                                                                \
-    TV_BARRIER();                                                                                  \
-    tree[TV_LANE] = v;                                                                             \
-    TV_BARRIER();                                                                                  \
-    for (uint k = TV_GROUP / 2u; k > 0u; k >>= 1) {                                                \
-        if (TV_LANE < k)                                                                           \
-            tree[TV_LANE] = op;                                                                    \
-        TV_BARRIER();                                                                              \
-    }                                                                                              \
-    return tree[0];
-float tv_tree_sum(float v, __local float *tree) { TV_TREE(tree[TV_LANE] + tree[TV_LANE + k]) }
-float tv_tree_max(float v, __local float *tree) { TV_TREE(max(tree[TV_LANE], tree[TV_LANE + k])) }
+float tv_tree_sum(float v, __local float *tv_tree) { TV_TREE(TV_SUM_OF) }
+float tv_tree_max(float v, __local float *tv_tree) { TV_TREE(max) }
 #define TV_TREES TV_SHARED(float, tv_tree, TV_GROUP)
 #define TV_TREE_SUM(v) tv_tree_sum(v, tv_tree)
 #define TV_TREE_MAX(v) tv_tree_max(v, tv_tree)
@@ -81,7 +83,8 @@ layout(push_constant) uniform tv_push { tv_args p; };
 #define TV_KERNEL(group) layout(local_size_x = group, local_size_x_id = 0) in;
 #define TV_BUFFER(access, slot, type, x)                                                           \
     layout(std430, binding = slot) access buffer b_##x { type x[]; };
-#define TV_TEXELS(format, slot, x) layout(binding = 16 + slot, format) readonly uniform imageBuffer x;
+#define TV_TEXELS(format, slot, x)                                                                 \
+    layout(binding = 16 + slot, format) readonly uniform imageBuffer x;
 #ifdef TV_TEXEL
 #define TV_IN(slot, x)                                                                             \
     TV_TEXELS(r32f, slot, x##_t)                                                                   \
@@ -90,9 +93,7 @@ layout(push_constant) uniform tv_push { tv_args p; };
     TV_TEXELS(rgba32f, slot, x##_t4)                                                               \
     vec4 ld4_##x(uint i4) { return imageLoad(x##_t4, int(i4)); }
 #else
-#define TV_IN(slot, x)                                                                             \
-    TV_BUFFER(readonly, slot, float, x##_s)                                                        \
-    float ld_##x(uint i) { return x##_s[i]; }
+#define TV_IN(slot, x) TV_BUFFER(readonly, slot, float, x##_s) TV_LOAD(x)
 #define TV_LOAD4(slot, x) vec4 ld4_##x(uint i4) { return x##_s4[i4]; }
 #endif
 #define TV_BUFFERS(access, slot, x)                                                                \
@@ -132,23 +133,10 @@ layout(push_constant) uniform tv_push { tv_args p; };
         uint low_;                                                                                 \
         umulExtended(a, b, high, low_);                                                            \
     }
-#define TV_TREE(name, op)                                                                          \
-    float name(float v)                                                                            \
-    {                                                                                              \
-        barrier();                                                                                 \
-        tv_tree[TV_LANE] = v;                                                                      \
-        barrier();                                                                                 \
-        for (uint k = TV_GROUP / 2u; k > 0u; k >>= 1) {                                            \
-            if (TV_LANE < k)                                                                       \
-                tv_tree[TV_LANE] = op;                                                             \
-            barrier();                                                                             \
-        }                                                                                          \
-        return tv_tree[0];                                                                         \
-    }
 #define TV_TREES                                                                                   \
     shared float tv_tree[TV_GROUP];                                                                \
-    TV_TREE(TV_TREE_SUM, tv_tree[TV_LANE] + tv_tree[TV_LANE + k])                                  \
-    TV_TREE(TV_TREE_MAX, max(tv_tree[TV_LANE], tv_tree[TV_LANE + k]))
+    float TV_TREE_SUM(float v) { TV_TREE(TV_SUM_OF) }                                              \
+    float TV_TREE_MAX(float v) { TV_TREE(max) }
 #endif
 
 #ifdef TV_SUBGROUP

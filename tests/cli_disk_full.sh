@@ -27,8 +27,8 @@ check "log.txt on a full disk: with a warning" grep -q "^warning: .*log.txt" err
 rm -rf run
 
 need "$program" "${quick[@]}"
-for command in "inspect run" "corpus --out c --size 8K --json" "prepare --force --out p text.txt --json" \
-  "train --print-config" "train --help"; do
+for command in "inspect run" "corpus --out c --size 8K --json" \
+  "prepare --force --out p text.txt --json" "train --print-config" "train --help"; do
   status=0
   # shellcheck disable=SC2086 # a command and its arguments
   "$program" $command --quiet >/dev/full 2>err || status=$?

@@ -22,7 +22,7 @@ need "$program" train run.yaml --quiet trainer.max_steps=150 trainer.val_check_i
   trainer.checkpoint_every_n_steps=0 optimizer.lr=0.01 model.n_positions=64
 
 generate greedy run --prompt "the cat" --greedy --max-tokens 40
-check "it has learned its text" grep -q "^the cat sat on the mat" greedy
+check "it has learned its text" grep -q "^the cat sat on" greedy
 check "greedy: 40 tokens of one byte behind the prompt" test "$(stat -c %s greedy)" = 47
 generate again run --prompt "the cat" --greedy --max-tokens 40
 check "greedy twice: the same text" cmp greedy again
@@ -76,9 +76,9 @@ if command -v iconv >/dev/null; then
   need "$program" prepare --force --out data text.txt
   need "$program" train run.yaml --quiet run_dir=words trainer.max_steps=150 optimizer.lr=0.01 \
     trainer.val_check_interval=0 data.val= trainer.checkpoint_every_n_steps=0
-  generate words words --prompt "1: " --greedy --max-tokens 25
-  check "text of several bytes per character is UTF-8" iconv -f UTF-8 -t UTF-8 words
-  check "and holds some" grep -q "[^ -~]" words
+  generate characters words --prompt "1: " --greedy --max-tokens 25
+  check "text of several bytes per character is UTF-8" iconv -f UTF-8 -t UTF-8 characters
+  check "and holds some" grep -q "[^ -~]" characters
 else
   echo "skipped: UTF-8; there is no iconv"
 fi
@@ -96,9 +96,9 @@ run generate "$stories" --greedy --max-tokens 200 --quiet
 check "stories260K: greedy.txt, byte for byte" cmp <(head -c 464 out) "$stories/greedy.txt"
 cp out known
 check "stories260K: greedy.txt has 464 bytes" test "$(stat -c %s "$stories/greedy.txt")" = 464
-prompt=$(head -c 30 "$stories/greedy.txt")
+prompt=$(head -c 29 "$stories/greedy.txt")
 generate again "$stories" --prompt "$prompt" --greedy --max-tokens 60
-check "stories260K: a prompt of its own text goes on alike" \
+check "stories260K: a prompt of its own words goes on alike" \
   cmp <(head -c 120 again) <(head -c 120 known)
 generate again "$stories" --greedy --max-tokens 60 --mask range=64K,shared=16K,group=128
 check "stories260K: the same words on a poorer device" \

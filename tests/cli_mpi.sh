@@ -19,7 +19,7 @@ if "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
 fi
 command -v mpirun >/dev/null || cli_skip "mpirun is missing"
 
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp)
+launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
 
 start_ranks() { # MPIRUN-ARGUMENT...
   status=0
@@ -45,6 +45,7 @@ expect_failure() { # TEXT CODE REGEX
 }
 
 # Losses and gradient norms, line by line, to 1e-5.
+# shellcheck disable=SC2317 # called by check
 agree() { # RUN RUN
   paste -d' ' <(numbers "$1") <(numbers "$2") | awk '
     { if ($1 != $4 || $2 != $5) wrong++
@@ -52,6 +53,7 @@ agree() { # RUN RUN
       if (NF != 6 || d > 1e-5 * $3) { wrong++; print } lines++ }
     END { print lines + 0 " values, " wrong + 0 " wrong"; exit lines < 40 || wrong }'
 }
+# shellcheck disable=SC2317
 numbers() { # RUN: step, key, value
   sed -nE 's/.*"step": ([0-9]+), "(loss|val_loss)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
   sed -nE 's/.*"step": ([0-9]+), .*"(grad_norm)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"

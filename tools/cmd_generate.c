@@ -78,20 +78,26 @@ static tv_err parse_request(const option_texts *o, request *r)
     return TV_OK;
 }
 
-// Prints what is whole UTF-8 (or cannot become it) and keeps the rest for the next token.
-static void print_whole(tv_text *pending)
+// Prints what is whole UTF-8, with U+FFFD for bytes that are none, and keeps what the next token
+// may complete (not where it is the `last`).
+static void print_whole(tv_text *pending, bool last)
 {
     size_t whole = 0;
     while (whole < pending->length) {
         size_t left = pending->length - whole;
         const uint8_t *at = (const uint8_t *)pending->data + whole;
         size_t n = tv_utf8_next(at, left, NULL);
-        if (n == 0 && left < 4 && *at >= 0xC2)
+        if (n == 0 && !last && left < 4 && *at >= 0xC2)
             break; // perhaps the start of a sequence
+        if (n)
+            fwrite(at, 1, n, stdout);
+        else
+            fputs("\xEF\xBF\xBD", stdout);
         whole += n ? n : 1;
     }
-    fwrite(pending->data, 1, whole, stdout);
     fflush(stdout);
+    if (whole == 0)
+        return;
     memmove(pending->data, pending->data + whole, pending->length - whole + 1);
     pending->length -= whole;
 }
@@ -119,8 +125,7 @@ static tv_err generate(tv_generator *generator, const request *r)
         if (token == tv_tokenizer_eos(tokenizer) || (int64_t)token == config->eos_token_id)
             break;
         tv_tokenizer_decode(tokenizer, previous, token, &pending);
-        if (pending.data)
-            print_whole(&pending);
+        print_whole(&pending, false);
         previous = token;
         made++;
         if (tv_generator_position(generator) == config->positions) {
@@ -131,7 +136,7 @@ static tv_err generate(tv_generator *generator, const request *r)
     }
     double end = tv_now_seconds();
     if (err == TV_OK) {
-        fwrite(pending.data ? pending.data : "", 1, pending.length, stdout);
+        print_whole(&pending, true);
         putchar('\n');
         fflush(stdout);
         tv_info("%zu tokens, %.1f tokens/s (prompt: %zu tokens, %.1f tokens/s)", made,

@@ -32,9 +32,9 @@ static const char help[] =
     "\n"
     "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n"
     "\n"
-    "mpirun -n N trivium train ... trains on N devices; --device A,B names those of a machine,\n"
-    "one for each of its ranks. There, kill -USR2 (of mpirun) asks for the checkpoint and the "
-    "end.\n";
+    "mpirun --bind-to none -n N trivium train ... trains on N devices; --device A,B names those "
+    "of\n"
+    "a machine, one for each of its ranks. kill -USR2 of mpirun is the Ctrl-C of such a run.\n";
 
 static bool is_assignment(const char *argument)
 {
