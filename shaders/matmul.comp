@@ -5,11 +5,11 @@
 // variant nt_s16: NT=1 W=16 TILE=64
 // variant nn_s16: NT=0 TN=0 W=16 TILE=64
 // variant tn_s16: NT=0 TN=1 W=16 TILE=64
-// Layouts, slots and arguments as matmul.k. Pitches and first columns must be multiples of 4, and for
-// nt also K. Groups (N / TILE, M / TILE) of exactly one subgroup, which has a TILE x TILE tile in
-// registers: no shared memory, no barrier. Each lane reads its part through texel buffers, and values
-// that all lanes need are shuffled from a constant lane. Arrays are registers: every loop over them
-// has constant bounds and is unrolled.
+// Layouts, slots and arguments as matmul.k. Pitches and first columns must be multiples of 4, and
+// for nt also K. Groups (N / TILE, M / TILE) of exactly one subgroup, which has a TILE x TILE tile
+// in registers: no shared memory, no barrier. Each lane reads its part through texel buffers, and
+// values that all lanes need are shuffled from a constant lane. Arrays are registers: every loop
+// over them has constant bounds and is unrolled.
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "args.h"
@@ -64,8 +64,10 @@ void main()
             b[i] = imageLoad(b_texels, b_at[i] + k);
         }
         [[unroll]] for (int n = 0; n < TILE; n++) {
-            const float x = subgroupShuffle(b[n / W].x, n % W), y = subgroupShuffle(b[n / W].y, n % W);
-            const float z = subgroupShuffle(b[n / W].z, n % W), w = subgroupShuffle(b[n / W].w, n % W);
+            const float x = subgroupShuffle(b[n / W].x, n % W);
+            const float y = subgroupShuffle(b[n / W].y, n % W);
+            const float z = subgroupShuffle(b[n / W].z, n % W);
+            const float w = subgroupShuffle(b[n / W].w, n % W);
             [[unroll]] for (int i = 0; i < PARTS; i++) {
                 acc[i][n] += a[i].x * x;
                 acc[i][n] += a[i].y * y;
@@ -79,8 +81,8 @@ void main()
             store(m0 + W * i, n0 + n, vec4(acc[i][n], acc[i][n + 1], acc[i][n + 2], acc[i][n + 3]));
 }
 #else
-// A lane has four columns of the tile, and all of its rows. Values of A come from the lane with that
-// row (nn) or with those four rows (tn). Beyond K, A counts as 0 and B repeats its last row.
+// A lane has four columns of the tile, and all of its rows. Values of A come from the lane with
+// that row (nn) or with those four rows (tn). Beyond K, A counts as 0 and B repeats its last row.
 #if TILE != 4 * W
 #error "a lane has four columns"
 #endif
@@ -90,7 +92,8 @@ void main()
     const int m0 = int(gl_WorkGroupID.y) * TILE, n0 = int(gl_WorkGroupID.x) * TILE + 4 * lane;
     const int b_at = (min(n0, int(p.u[1]) - 1) + int(p.u[9])) / 4;
 #if TN
-    const int a_at = (min(m0 + 4 * lane, int(p.u[0]) - 1) + int(p.u[8])) / 4, a_pitch = int(p.u[3] / 4);
+    const int a_at = (min(m0 + 4 * lane, int(p.u[0]) - 1) + int(p.u[8])) / 4;
+    const int a_pitch = int(p.u[3] / 4);
 #else
     int a_at[4];
     [[unroll]] for (int i = 0; i < 4; i++)

@@ -128,11 +128,7 @@ layout(push_constant) uniform tv_push { tv_args p; };
 #define F32(x) float(x)
 #define TV_BITS(x) floatBitsToUint(x)
 #define TV_FLOAT(x) uintBitsToFloat(x)
-#define TV_MUL_HIGH(a, b, high)                                                                    \
-    {                                                                                              \
-        uint low_;                                                                                 \
-        umulExtended(a, b, high, low_);                                                            \
-    }
+#define TV_MUL_HIGH(a, b, high) { uint low_; umulExtended(a, b, high, low_); }
 #define TV_TREES                                                                                   \
     shared float tv_tree[TV_GROUP];                                                                \
     float TV_TREE_SUM(float v) { TV_TREE(TV_SUM_OF) }                                              \

@@ -148,7 +148,8 @@ check "without validation data there is no val_loss" test -z "$(values none val_
 # ------------------------------------------------------------------------------------- not finite
 
 wild=(train run.yaml --quiet optimizer.lr=1000 trainer.gradient_clip_val=0
-  lr_scheduler.name=constant lr_scheduler.warmup_steps=0 model.initializer_range=1000 trainer.max_steps=40)
+  lr_scheduler.name=constant lr_scheduler.warmup_steps=0 model.initializer_range=1000
+  trainer.max_steps=40)
 run "${wild[@]}" run_dir=wild trainer.max_nonfinite_steps=3
 check "not finite: exit code 1" test "$status" = 1
 check "not finite: one error line, which says how many and which key" test "$(grep -cE \
