@@ -12,7 +12,7 @@ TV_CONSTANT(2, LANE_ROWS, 1)
 #define TILE(index, count) ((index) % 2u == 0u ? (index) / 2u : (count)-1u - (index) / 2u)
 
 #if defined(TV_TEXEL) && defined(TV_SUBGROUP)
-#define BLOCK 8u
+#define BLOCK (TV_GROUP < 8u ? TV_GROUP : 8u)
 #extension GL_KHR_shader_subgroup_shuffle : require
 #define LD_BLOCK(name, row, pitch4, last, at4)                                                     \
     float4 name##_block = LD4(name, min(row + TV_LANE % BLOCK, last) * (pitch4) + (at4));

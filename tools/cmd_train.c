@@ -178,8 +178,9 @@ int cmd_train(int argc, char **argv)
         return cmd_finish(err);
     }
     err = train_on_ranks(&config, &train, err);
+    bool speaks = tv_comm_rank(train.comm) == 0;
     int code = finish_ranks(&train.comm, err);
-    if (err == TV_ESTOP || err == TV_ELOST) {
+    if (speaks && (err == TV_ESTOP || err == TV_ELOST)) {
         bool saved = !train.resume || tv_run_has_checkpoints(config.run_dir);
         say_how_to_resume(argv + 1, count, device, mask, saved ? "auto" : train.resume);
     }

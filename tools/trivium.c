@@ -36,11 +36,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_usage(stdout);
-        return 0;
+        return cmd_finish(TV_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("trivium " TV_VERSION);
-        return 0;
+        return cmd_finish(TV_OK);
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)

@@ -24,11 +24,9 @@ tv_err tv_lower_linear_cross_entropy(tv_lowering *lowering, const tv_node *node)
 {
     const tv_tensor *x = node->in[0], *w = node->in[1];
     const tv_tensor *dx = node->out[1], *logits = node->out[2], *dlogits = node->out[3];
-    uint32_t chunk = node->attrs.block, step;
-    TV_TRY(tv_row_step(lowering, &logits, 1, 1, chunk, &step));
-    if (step < chunk)
-        return tv_fail(TV_EMEMORY, "%u rows of %u logits exceed what the device binds at once",
-                       chunk, logits->columns);
+    uint32_t chunk;
+    // Windows of targets and losses start aligned every 64 rows.
+    TV_TRY(tv_row_step(lowering, &logits, 1, TV_BINDING_ALIGNMENT / 4, logits->rows, &chunk));
     for (uint32_t first = 0; first < x->rows; first += chunk) {
         uint32_t rows = (uint32_t)tv_min_size(chunk, x->rows - first);
         tv_product forward = {.layout = TV_NT,

@@ -79,7 +79,7 @@ static bool fits(const tv_session *s, uint32_t micro_batch, uint32_t seq_len, ui
 
 static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t bytes)
 {
-    char need[32] = "more than it allocates at once", have[32], would[32];
+    char need[48] = "a buffer larger than the device allocates", have[32], would[32];
     uint64_t smaller;
     uint32_t seq_len = s->seq_len;
     if (bytes != UINT64_MAX)
