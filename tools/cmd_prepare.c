@@ -16,19 +16,18 @@ static const char help[] =
     "  --tokenizer T  bytes, a llama2.c tokenizer.bin, or a model's directory (default bytes)\n"
     "  --out DIR      where to; must be missing or empty\n"
     "  --val F        the last part of each document that is held for validation (default 0.1)\n"
+    "  --loss-after M learns only what follows M in a line (bytes only; exercises: \"A:\")\n"
     "  --force        replaces DIR if trivium prepare made it\n"
     "  --json         the summary on stdout\n";
 
 static tv_err run(int argc, char **argv)
 {
-    const char *out = NULL, *tokenizer = "bytes", *val = "0.1";
+    const char *out = NULL, *tokenizer = "bytes", *val = "0.1", *loss_after = NULL;
     bool force = false, json = false, done;
     int positional;
-    const cmd_option known[] = {{"out", &out, NULL},
-                                {"tokenizer", &tokenizer, NULL},
-                                {"val", &val, NULL},
-                                {"force", NULL, &force},
-                                {"json", NULL, &json}};
+    const cmd_option known[] = {{"out", &out, NULL},     {"tokenizer", &tokenizer, NULL},
+                                {"val", &val, NULL},     {"loss-after", &loss_after, NULL},
+                                {"force", NULL, &force}, {"json", NULL, &json}};
     TV_TRY(cmd_parse(argc, argv, known, sizeof known / sizeof *known, help, &positional, &done));
     if (done)
         return TV_OK;
@@ -39,6 +38,7 @@ static tv_err run(int argc, char **argv)
         .tokenizer = tokenizer,
         .out = out,
         .force = force,
+        .loss_after = loss_after,
         .inputs = (const char *const *)(argv + 1),
         .input_count = (size_t)positional,
     };

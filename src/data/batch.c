@@ -179,6 +179,18 @@ uint64_t tv_dataset_window(const tv_dataset *dataset, uint64_t seed, uint64_t st
     return tv_permute(number % windows, windows, epoch_key(seed, number / windows));
 }
 
+// `count` ids from `first` on as inputs, and those one later as targets.
+static void read_window(const tv_dataset *dataset, uint64_t first, size_t count, uint32_t *inputs,
+                        uint32_t *targets)
+{
+    read_ids(dataset, first, count, inputs);
+    read_ids(dataset, first + 1, count, targets);
+    for (size_t i = 0; i < count; i++) {
+        inputs[i] &= ~TV_NO_LOSS;
+        targets[i] = targets[i] & TV_NO_LOSS ? TV_NO_TARGET : targets[i];
+    }
+}
+
 void tv_dataset_fill(const tv_dataset *dataset, uint64_t seed, uint64_t step, uint32_t global_batch,
                      uint32_t first_sample, uint32_t count, uint32_t *inputs, uint32_t *targets,
                      uint32_t *sample_ids)
@@ -189,8 +201,7 @@ void tv_dataset_fill(const tv_dataset *dataset, uint64_t seed, uint64_t step, ui
              global_batch);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t window = tv_dataset_window(dataset, seed, step, global_batch, first_sample + i);
-        read_ids(dataset, window * T, T, inputs + i * T);
-        read_ids(dataset, window * T + 1, T, targets + i * T);
+        read_window(dataset, window * T, T, inputs + i * T, targets + i * T);
         if (sample_ids)
             sample_ids[i] = first_sample + i;
     }
@@ -205,10 +216,8 @@ void tv_dataset_fill_order(const tv_dataset *dataset, uint64_t first_row, uint32
         size_t n = row < dataset->windows ? T : 0;
         if (row == dataset->windows)
             n = (size_t)((dataset->tokens - 1) % T);
-        if (n) {
-            read_ids(dataset, row * T, n, inputs);
-            read_ids(dataset, row * T + 1, n, targets);
-        }
+        if (n)
+            read_window(dataset, row * T, n, inputs, targets);
         memset(inputs + n, 0, (T - n) * sizeof *inputs);
         memset(targets + n, 0xFF, (T - n) * sizeof *targets); // TV_NO_TARGET
     }

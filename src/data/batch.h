@@ -8,7 +8,8 @@
 
 typedef struct tv_dataset tv_dataset;
 
-// A target that counts in no loss; the kernels know it as TV_IGNORE_TARGET.
+// A target that counts in no loss; the kernels know it as TV_IGNORE_TARGET. Ids that shards mark as
+// without loss become this where they are targets.
 #define TV_NO_TARGET 0xFFFFFFFFu
 
 // Opens all shards of `directory` (0000.tokens, ...) and checks every byte of them. `tokenizer`

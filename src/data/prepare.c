@@ -28,6 +28,21 @@ typedef struct preparation {
     tv_ids ids; // of one document
 } preparation;
 
+// Marks the ids of a text in bytes, which stand behind BOS: in each line up to the end of the mark.
+static void mark_lines(const char *text, size_t length, const char *mark, uint32_t *ids)
+{
+    size_t mark_length = strlen(mark);
+    for (size_t at = 0; at < length;) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t end = newline ? (size_t)(newline - text) + 1 : length;
+        const char *found = memmem(text + at, end - at, mark, mark_length);
+        size_t silent = found ? (size_t)(found - text) + mark_length : at;
+        for (; at < silent; at++)
+            ids[1 + at] |= TV_NO_LOSS;
+        at = end;
+    }
+}
+
 // A text as BOS, its tokens, EOS. An empty one is none.
 static tv_err write_text(preparation *p, side to, const char *text, size_t length)
 {
@@ -35,6 +50,8 @@ static tv_err write_text(preparation *p, side to, const char *text, size_t lengt
         return TV_OK;
     p->ids.count = 0;
     tv_tokenizer_encode(p->tokenizer, text, length, true, &p->ids);
+    if (p->options->loss_after)
+        mark_lines(text, length, p->options->loss_after, p->ids.ids);
     tv_ids_append(&p->ids, tv_tokenizer_eos(p->tokenizer));
     p->tokens[to] += p->ids.count;
     return tv_shard_writer_write(p->writers[to], p->ids.ids, p->ids.count);
@@ -291,6 +308,10 @@ tv_err tv_prepare(const tv_prepare_options *options, tv_prepare_summary *summary
     if (!(options->val >= 0 && options->val < 1))
         return tv_fail(TV_EUSAGE, "val is %g; it must be at least 0 and less than 1", options->val);
     TV_TRY(check_out(options->out, options->force));
+    if (options->loss_after && strcmp(options->tokenizer, "bytes") != 0)
+        return tv_fail(TV_EUSAGE, "--loss-after works with --tokenizer bytes only");
+    if (options->loss_after && !options->loss_after[0])
+        return tv_fail(TV_EUSAGE, "--loss-after is empty; give the text that answers follow");
     TV_TRY(tv_tokenizer_open(options->tokenizer, 0, &p.tokenizer));
     size_t length = strlen(options->out);
     while (length > 1 && options->out[length - 1] == '/')

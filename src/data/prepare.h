@@ -5,6 +5,8 @@
 // its bytes, goes to val, the rest to train; each part becomes BOS, its tokens, EOS.
 // A directory with train.txt and val.txt (a curriculum) keeps that division, whatever `val` says;
 // its exercises.jsonl is copied.
+// With `loss_after`, only what follows that mark in a line is learnt: the rest of the line, up to
+// and with the mark, is read but carries no loss. Lines without it are learnt wholly.
 #ifndef TV_DATA_PREPARE_H
 #define TV_DATA_PREPARE_H
 
@@ -16,10 +18,11 @@
 #include <stdint.h>
 
 typedef struct tv_prepare_options {
-    const char *tokenizer; // for tv_tokenizer_open
-    const char *out;       // DIR; must be missing or empty, unless
-    bool force;            // it was made by tv_prepare and is to be replaced
-    double val;            // 0 <= val < 1
+    const char *tokenizer;  // for tv_tokenizer_open
+    const char *out;        // DIR; must be missing or empty, unless
+    bool force;             // it was made by tv_prepare and is to be replaced
+    double val;             // 0 <= val < 1
+    const char *loss_after; // NULL, or the mark; for the "bytes" tokenizer only
     const char *const *inputs;
     size_t input_count;
     size_t shard_tokens; // 0: the default

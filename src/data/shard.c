@@ -33,6 +33,14 @@ static uint64_t get_le(const uint8_t *bytes, size_t size)
     return value;
 }
 
+// Where the mark of an id without loss stands in a file, 0 where there is no room for it.
+static uint32_t mark_bit(uint32_t bytes_per_id, uint32_t vocab_size)
+{
+    if (bytes_per_id == 4)
+        return TV_NO_LOSS;
+    return vocab_size <= 1 << 15 ? 1 << 15 : 0;
+}
+
 void tv_shard_writer_create(const char *directory, const tv_tokenizer *tokenizer,
                             size_t shard_tokens, tv_shard_writer **writer)
 {
@@ -93,8 +101,11 @@ tv_err tv_shard_writer_write(tv_shard_writer *writer, const uint32_t *ids, size_
         size_t n = tv_min_size(count - i, w->limit - w->count);
         TV_RESERVE(w->ids, w->capacity, (w->count + n) * w->bytes_per_id);
         for (size_t end = i + n; i < end; i++, w->count++) {
-            TV_CHECK(ids[i] < w->vocab_size, "id %" PRIu32 " outside the vocabulary", ids[i]);
-            put_le(w->ids + w->count * w->bytes_per_id, ids[i], w->bytes_per_id);
+            uint32_t id = ids[i] & ~TV_NO_LOSS;
+            TV_CHECK(id < w->vocab_size, "id %" PRIu32 " outside the vocabulary", id);
+            if (id != ids[i])
+                id |= mark_bit(w->bytes_per_id, w->vocab_size);
+            put_le(w->ids + w->count * w->bytes_per_id, id, w->bytes_per_id);
         }
     }
     return TV_OK;
@@ -149,9 +160,11 @@ static tv_err parse_head(const char *name, const uint8_t *data, size_t size, tv_
 static uint32_t id_at(const tv_shard *shard, uint64_t index)
 {
     const uint8_t *bytes = shard->mapping.data + TV_SHARD_HEAD + index * shard->bytes_per_id;
-    uint32_t low = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
-    return shard->bytes_per_id == 2 ? low
-                                    : low | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+    uint32_t id = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
+    if (shard->bytes_per_id == 4)
+        id |= (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+    uint32_t mark = id & mark_bit(shard->bytes_per_id, shard->vocab_size);
+    return mark ? (id ^ mark) | TV_NO_LOSS : id;
 }
 
 tv_err tv_shard_parse(const char *name, const uint8_t *data, size_t size, tv_shard *shard)
@@ -162,11 +175,11 @@ tv_err tv_shard_parse(const char *name, const uint8_t *data, size_t size, tv_sha
         return tv_fail(TV_EFORMAT, "%s: the ids are damaged (their checksum differs)", name);
     shard->mapping = (tv_mapping){data, size};
     for (uint64_t i = 0; i < shard->count; i++)
-        if (id_at(shard, i) >= shard->vocab_size)
+        if ((id_at(shard, i) & ~TV_NO_LOSS) >= shard->vocab_size)
             return tv_fail(TV_EFORMAT,
                            "%s: id %" PRIu32 " at position %" PRIu64
                            " is outside the vocabulary of %" PRIu32,
-                           name, id_at(shard, i), i, shard->vocab_size);
+                           name, id_at(shard, i) & ~TV_NO_LOSS, i, shard->vocab_size);
     return TV_OK;
 }
 

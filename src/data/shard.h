@@ -1,6 +1,7 @@
 // Token shards: NNNN.tokens files that hold the ids of a corpus, written in a stream, read mapped.
 //
-// Layout (little endian): 64 bytes of head, then `count` ids of 2 or 4 bytes.
+// Layout (little endian): 64 bytes of head, then `count` ids of 2 or 4 bytes. The top bit of an id
+// says that predicting it carries no loss; vocabularies of 2^15 to 2^16 tokens have no such bit.
 //    0  "TVTOKENS"         24  u64 vocabulary hash            48  u32 1 if the last shard, else 0
 //    8  u32 version, 1     32  u64 count of ids               52  u32 0
 //   12  u32 bytes per id   40  u64 XXH3-64 of the ids' bytes  56  u64 XXH3-64 of bytes 0 to 55
@@ -11,6 +12,9 @@
 
 #include "base/file.h"
 #include "data/tokenizer.h"
+
+// In memory, the mark of an id whose prediction carries no loss.
+#define TV_NO_LOSS 0x80000000u
 
 enum { TV_SHARD_HEAD = 64, TV_SHARD_TOKENS = 16 << 20 };
 
@@ -41,7 +45,7 @@ tv_err tv_shard_parse(const char *name, const uint8_t *data, size_t size, tv_sha
 tv_err tv_shard_open(const char *path, const tv_tokenizer *tokenizer, tv_shard *shard);
 void tv_shard_close(tv_shard *shard);
 
-// Copies `count` ids from `first` on; first + count <= shard->count.
+// Copies `count` ids, with their TV_NO_LOSS marks, from `first` on; first + count <= shard->count.
 void tv_shard_read(const tv_shard *shard, uint64_t first, size_t count, uint32_t *ids);
 
 #endif

@@ -50,7 +50,7 @@ typedef struct tv_step_report {
     double loss;      // nats per valid token
     double grad_norm; // before clipping
     double lr;
-    uint64_t tokens; // valid targets
+    uint64_t tokens; // of the batch, those without loss included
     bool finite;     // false: the step was skipped
 } tv_step_report;
 

@@ -115,9 +115,10 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
 {
     const tv_step_graph *g = s->graph;
     double loss_sum = 0;
-    report->tokens = count_valid(s->targets, (size_t)s->global_batch * s->seq_len);
+    report->tokens = (uint64_t)s->global_batch * s->seq_len;
+    uint64_t valid = count_valid(s->targets, report->tokens);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
-    write_step_block(s, state->step, state->updates + 1, report->lr, report->tokens);
+    write_step_block(s, state->step, state->updates + 1, report->lr, valid);
 
     TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
     TV_TRY(sum_over_ranks(s, &loss_sum));
@@ -125,7 +126,7 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
 
     TV_TRY(tv_plan_download(s->plan));
     const float *stat = tv_plan_result(s->plan, g->stat);
-    report->loss = loss_sum / (double)report->tokens;
+    report->loss = loss_sum / (double)valid;
     report->grad_norm = stat[TV_STAT_NORM];
     report->finite = stat[TV_STAT_FINITE] != 0;
     state->step++;
