@@ -12,7 +12,7 @@ struct tv_args {
 #define TV_STEP_STEP 2       // optimizer step, from 0
 #define TV_STEP_POSITION 3   // position of row 0 in the sequence (generation; 0 in training)
 #define TV_STEP_LR 4         // F learning rate
-#define TV_STEP_LOSS_SCALE 5 // F what each token's loss gradient is multiplied with: 1 / valid tokens
+#define TV_STEP_LOSS_SCALE 5 // F factor of each token's loss gradient: 1 / valid tokens
 #define TV_STEP_CORRECT1 6   // F 1 - beta1^t, t counted from 1
 #define TV_STEP_CORRECT2 7   // F sqrt(1 - beta2^t)
 #define TV_STEP_CLIP 8       // F largest global gradient norm, 0: no clipping

@@ -74,7 +74,7 @@ static bool life_of(const tv_graph *graph, const tv_tensor *tensor, size_t *firs
 // Whether both hold values at some time: all but activations do so always.
 static bool meet(const tv_graph *graph, const tv_tensor *a, const tv_tensor *b)
 {
-    size_t a_first, a_last, b_first, b_last;
+    size_t a_first = 0, a_last = 0, b_first = 0, b_last = 0;
     if (a->kind != TV_ACTIVATION || b->kind != TV_ACTIVATION)
         return true;
     return life_of(graph, a, &a_first, &a_last) && life_of(graph, b, &b_first, &b_last) &&

@@ -27,6 +27,7 @@ cli_begin() { # PROGRAM
   program=$(realpath "${1:?usage: $0 PROGRAM}") || exit 1
   local name
   while read -r name; do unset "$name"; done < <(compgen -e TRIVIUM_)
+  export shared # for the scripts
   shared=$(realpath -m "${TV_SHARED_DATA:-$(dirname "$0")/../../shared/data}")
   work=$(mktemp -d) || exit 1
   trap cli_remove EXIT

@@ -4,11 +4,11 @@
     shakespeare.py --model FOLDER --data DIR/train --seq-len 256 --batch-size 4 --steps 100 \\
                    --out peer.jsonl --compare RUN/metrics.jsonl
 
-FOLDER is a Hugging Face folder with the initial weights (a GPT-2 of any size, or a Llama). DIR/train
-holds token shards from `trivium prepare`: the same windows are taken in the same order, which is
-worked out here anew (src/data/batch.h, src/base/rng.h). Instead of --data, --batches FILE holds
-little-endian uint32 tokens [steps, batch, T+1]: inputs are [:, :, :-1], targets [:, :, 1:], and
-4294967295 is a target without loss. Prints a line `step loss` per step; --out also writes
+FOLDER is a Hugging Face folder with the initial weights (a GPT-2 of any size, or a Llama).
+DIR/train holds token shards from `trivium prepare`: the same windows are taken in the same order,
+which is worked out here anew (src/data/batch.h, src/base/rng.h). Instead of --data, --batches FILE
+holds little-endian uint32 tokens [steps, batch, T+1]: inputs are [:, :, :-1], targets [:, :, 1:],
+and 4294967295 is a target without loss. Prints a line `step loss` per step; --out also writes
 {"step", "loss", "lr", "grad_norm"} as JSON lines.
 
 Steps count from 1, and the loss of step s is that of its batch before the parameters' update, as in
