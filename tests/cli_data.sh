@@ -50,7 +50,7 @@ expect 2 "--out" corpus
 expect 2 "--size" corpus --out x --size many
 expect 2 "too small" corpus --out x --size 12
 expect 2 "--seed" corpus --out x --seed -1
-expect 2 "--level" corpus --out x --level 4
+expect 2 "--level" corpus --out x --level 5
 expect 2 "--level" corpus --out x --level=
 expect 2 "did you mean --seed" corpus --out x --sed 1
 refuse [ -e x ]

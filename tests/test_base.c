@@ -300,7 +300,7 @@ static void test_arena_memory_is_zeroed_aligned_and_apart(void **state)
     for (size_t i = 0; i < OBJECTS; i++) {
         size_t size = 1 + i * 7 % 301;
         objects[i] = tv_arena_alloc(&arena, size, 1);
-        assert_int_equal((uintptr_t)objects[i] % sizeof(max_align_t), 0);
+        assert_int_equal((uintptr_t)objects[i] % _Alignof(max_align_t), 0);
         for (size_t j = 0; j < size; j++)
             assert_int_equal(objects[i][j], 0);
         memset(objects[i], (int)(i % 255) + 1, size);

@@ -249,7 +249,7 @@ static void test_validation_is_not_in_training(void **state)
 static void test_exercises_are_few_hundred_and_right(void **state)
 {
     const fixture *f = *state;
-    for (int level = 0; level <= 3; level++) {
+    for (int level = 0; level <= 4; level++) {
         tv_exercises exercises;
         tv_text path = {0}, name = {0};
         tv_text_printf(&name, "level%d", level);
@@ -275,7 +275,7 @@ static void test_what_cannot_be_written(void **state)
 {
     const fixture *f = *state;
     static const tv_curriculum_options bad[] = {
-        {0, 1, 1}, {4095, 1, 1}, {8192, 1, -1}, {8192, 1, 4}};
+        {0, 1, 1}, {4095, 1, 1}, {8192, 1, -1}, {8192, 1, 5}};
     tv_curriculum_summary summary;
     tv_text path = {0};
     tv_path_join(&path, f->directory, "bad");

@@ -438,8 +438,9 @@ static void test_lines_and_checks(void **state)
             assert_string_equal(problem.solution.data, other.solution.data);
         }
     }
-    assert_int_equal(tv_curriculum_levels(), 3);
-    assert_true(levels[1] >= 10 && levels[2] >= 10 && levels[3] >= 5 && levels[0] == 0);
+    assert_int_equal(tv_curriculum_levels(), 4);
+    assert_true(levels[1] >= 5 && levels[2] >= 10 && levels[3] >= 10 && levels[4] >= 5 &&
+                levels[0] == 0);
     assert_false(tv_curriculum_check("no such kind", "Q: 1 + 1 = ? A:", "2"));
     assert_false(tv_curriculum_check("add", "Q: 1 + 1 A:", "2"));
     assert_false(tv_curriculum_check("divide", "Q: 6 / 0 = ? A:", "0"));

@@ -10,13 +10,13 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: trivium corpus --out DIR [--size 2M] [--seed 1] [--level 1|2|3|all] [--json]\n\n"
+    "usage: trivium corpus --out DIR [--size 2M] [--seed 1] [--level 1|2|3|4|all] [--json]\n\n"
     "Writes exercises that Trivium makes itself, with worked answers: train.txt, val.txt,\n"
     "exercises.jsonl (held-out problems to examine a model with) and README.txt.\n\n"
     "  --out DIR     where to\n"
     "  --size BYTES  of train.txt, at most (64K, 2M, ...; default 2M)\n"
     "  --seed N      the same seed gives the same files (default 1)\n"
-    "  --level L     1 (easiest) to 3, or all (default)\n"
+    "  --level L     1 (easiest) to 4, or all (default)\n"
     "  --json        a summary on stdout\n";
 
 static tv_err parse_options(const char *size, const char *seed, const char *level,

@@ -46,6 +46,18 @@ static bool solve_units(const tv_slots *slots, tv_text *solution)
     return factor && answer_number(solution, N(1) * factor);
 }
 
+static void draw_metres(tv_rng *rng, tv_slots *slots)
+{
+    tv_set_word(slots, 0, "cm");
+    tv_set_word(slots, 1, "m");
+    N(1) = tv_draw(rng, 1, 99);
+}
+
+static bool solve_metres(const tv_slots *slots, tv_text *solution)
+{
+    return answer_number(solution, N(1) * find_factor("cm", "m"));
+}
+
 static void draw_mixed_units(tv_rng *rng, tv_slots *slots)
 {
     draw_units(rng, slots);
@@ -248,44 +260,45 @@ static bool solve_shopping(const tv_slots *slots, tv_text *solution)
 }
 
 static const tv_exercise_kind kinds[] = {
-    {"units", "units", 1, 1, 2, false,
+    {"metres", "units", 1, 1, 2, false, TV_PHRASINGS("#1 m in cm?"), draw_metres, solve_metres},
+    {"units", "units", 2, 1, 2, false,
      TV_PHRASINGS("How many $1 in #1 $2?", "#1 $2 = ? $1", "Give #1 $2 in $1."), draw_units,
      solve_units},
-    {"weekday", "weekday", 1, 0, 2, false, TV_PHRASINGS("Day $1 $2?", "$1 $2?"), draw_weekday,
+    {"weekday", "weekday", 2, 0, 2, false, TV_PHRASINGS("Day $1 $2?", "$1 $2?"), draw_weekday,
      solve_weekday},
-    {"mixed_units", "mixed_units", 2, 2, 2, false,
+    {"mixed_units", "mixed_units", 3, 2, 2, false,
      TV_PHRASINGS("How many $1 are #1 $2 and #2 $1?", "#1 $2 #2 $1 = ? $1",
                   "Write #1 $2 #2 $1 in $1."),
      draw_mixed_units, solve_mixed_units},
-    {"weekday_in", "weekday_in", 2, 1, 2, false,
+    {"weekday_in", "weekday_in", 3, 1, 2, false,
      TV_PHRASINGS("Which day is #1 days $1 $2?", "What day is it #1 days $1 $2?"), draw_weekday_in,
      solve_weekday_in},
-    {"hours", "hours", 2, 2, 0, false,
+    {"hours", "hours", 3, 2, 0, false,
      TV_PHRASINGS("How many minutes are #1 h #2 min?", "#1 h #2 min = ? min",
                   "A film lasts #1 h #2 min. How many minutes is that?"),
      draw_hours, solve_hours},
-    {"clock", "clock", 2, 3, 0, false,
+    {"clock", "clock", 3, 3, 0, false,
      TV_PHRASINGS("It is #1:@2. What time is it in #3 minutes?",
                   "#3 minutes after #1:@2, what time is it?",
                   "A lesson starts at #1:@2 and lasts #3 minutes. When does it end?"),
      draw_clock, solve_clock},
-    {"duration", "duration", 2, 4, 0, false,
+    {"duration", "duration", 3, 4, 0, false,
      TV_PHRASINGS("How many minutes from #1:@2 to #3:@4?",
                   "A bus leaves at #1:@2 and arrives at #3:@4. How many minutes is that?"),
      draw_duration, solve_duration},
-    {"change", "change", 2, 4, 0, false,
+    {"change", "change", 3, 4, 0, false,
      TV_PHRASINGS("A $1 costs #1.@2. You pay #3.@4. How much is the change?",
                   "You pay #3.@4 for a $1 at #1.@2. How much do you get back?"),
      draw_change, solve_change},
-    {"total", "total", 2, 4, 0, false,
+    {"total", "total", 3, 4, 0, false,
      TV_PHRASINGS("A $1 costs #1.@2 and a $2 #3.@4. How much together?",
                   "How much are a $1 at #1.@2 and a $2 at #3.@4?"),
      draw_total, solve_total},
-    {"journey", "duration", 3, 4, 0, false,
+    {"journey", "duration", 4, 4, 0, false,
      TV_PHRASINGS("A train leaves at #1:@2 and arrives at #3:@4. How many minutes does it take?",
                   "$1 works from #1:@2 to #3:@4. How many minutes is that?"),
      draw_journey, solve_journey},
-    {"shopping", "shopping", 3, 3, 0, false,
+    {"shopping", "shopping", 4, 3, 0, false,
      TV_PHRASINGS("$1 buys #1 $2 at #2 coins each and pays with #3 coins. How much is the change?",
                   "#1 $2 cost #2 coins each. How many of #3 coins are left?"),
      draw_shopping, solve_shopping},

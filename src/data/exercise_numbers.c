@@ -319,75 +319,133 @@ static bool solve_rate(const tv_slots *slots, tv_text *solution)
     return true;
 }
 
+// The first level: short questions about small numbers. Words that no phrasing shows make the
+// problem the same as that of the kinds above, so that it lies on the same side.
+static void draw_digits(tv_rng *rng, tv_slots *slots)
+{
+    N(1) = tv_draw(rng, 0, 9);
+    N(2) = tv_draw(rng, 0, 9);
+}
+
+static void draw_one(tv_rng *rng, tv_slots *slots)
+{
+    N(1) = tv_draw(rng, 0, 99);
+}
+
+static bool solve_after(const tv_slots *slots, tv_text *solution)
+{
+    return answer_number(solution, N(1) + 1);
+}
+
+static bool solve_odd(const tv_slots *slots, tv_text *solution)
+{
+    tv_text_puts(solution, N(1) % 2 ? "yes" : "no");
+    return true;
+}
+
+static void draw_two(tv_rng *rng, tv_slots *slots)
+{
+    N(1) = tv_draw(rng, 10, 99);
+    N(2) = 10 + (N(1) - 10 + tv_draw(rng, 1, 89)) % 90;
+}
+
+static void draw_larger(tv_rng *rng, tv_slots *slots)
+{
+    draw_two(rng, slots);
+    tv_set_word(slots, 0, "larger");
+}
+
+static bool solve_larger(const tv_slots *slots, tv_text *solution)
+{
+    return N(1) != N(2) && answer_number(solution, N(1) > N(2) ? N(1) : N(2));
+}
+
+static void draw_more(tv_rng *rng, tv_slots *slots)
+{
+    draw_two(rng, slots);
+    tv_set_word(slots, 0, "more");
+}
+
+static bool solve_more(const tv_slots *slots, tv_text *solution)
+{
+    tv_text_puts(solution, N(1) > N(2) ? "yes" : "no");
+    return true;
+}
+
 static const tv_exercise_kind kinds[] = {
-    {"add", "add", 1, 2, 0, true,
+    {"digits", "add", 1, 2, 0, true, TV_PHRASINGS("#1+#2?"), draw_digits, solve_add},
+    {"after", "after", 1, 1, 0, false, TV_PHRASINGS("after #1?"), draw_one, solve_after},
+    {"odd", "parity", 1, 1, 0, false, TV_PHRASINGS("#1 odd?"), draw_one, solve_odd},
+    {"larger", "compare", 1, 2, 1, true, TV_PHRASINGS("larger: #1 #2?"), draw_larger, solve_larger},
+    {"more", "truth", 1, 2, 1, true, TV_PHRASINGS("#1>#2?"), draw_more, solve_more},
+    {"add", "add", 2, 2, 0, true,
      TV_PHRASINGS("#1 + #2 = ?", "#1 plus #2 = ?", "Add #1 and #2.", "Sum of #1 and #2?"), draw_add,
      solve_add},
-    {"subtract", "subtract", 1, 2, 0, false,
+    {"subtract", "subtract", 2, 2, 0, false,
      TV_PHRASINGS("#1 - #2 = ?", "#1 minus #2 = ?", "Take #2 from #1."), draw_subtract,
      solve_subtract},
-    {"compare", "compare", 1, 2, 1, true,
+    {"compare", "compare", 2, 2, 1, true,
      TV_PHRASINGS("Which is $1, #1 or #2?", "The $1 of #1 and #2?"), draw_compare, solve_compare},
-    {"truth", "truth", 1, 2, 1, true, TV_PHRASINGS("Is #1 $1 than #2?", "#1 is $1 than #2, right?"),
+    {"truth", "truth", 2, 2, 1, true, TV_PHRASINGS("Is #1 $1 than #2?", "#1 is $1 than #2, right?"),
      draw_truth, solve_truth},
-    {"parity", "parity", 1, 1, 0, false, TV_PHRASINGS("Is #1 even or odd?", "Even or odd: #1?"),
+    {"parity", "parity", 2, 1, 0, false, TV_PHRASINGS("Is #1 even or odd?", "Even or odd: #1?"),
      draw_parity, solve_parity},
-    {"to_words", "to_words", 1, 1, 0, false,
+    {"to_words", "to_words", 2, 1, 0, false,
      TV_PHRASINGS("#1 in words?", "Write #1 in words.", "Spell #1."), draw_below_hundred,
      solve_to_words},
-    {"to_digits", "to_digits", 1, 0, 1, false, TV_PHRASINGS("$1 in digits?", "Write $1 in digits."),
+    {"to_digits", "to_digits", 2, 0, 1, false, TV_PHRASINGS("$1 in digits?", "Write $1 in digits."),
      draw_words, solve_to_digits},
-    {"next", "next", 1, 3, 0, false,
+    {"next", "next", 2, 3, 0, false,
      TV_PHRASINGS("#1, #2, #3, ?", "#1, #2, #3, next?", "What follows #1, #2, #3?"), draw_next,
      solve_next},
-    {"add_large", "add", 2, 2, 0, true,
+    {"add_large", "add", 3, 2, 0, true,
      TV_PHRASINGS("#1 + #2 = ?", "What is #1 plus #2?", "Add #2 to #1.",
                   "$1 has #1 $2 and gets #2 more. How many $2 now?",
                   "There are #1 $2 in one box and #2 $2 in another. How many in all?"),
      draw_add_large, solve_add},
-    {"subtract_large", "subtract", 2, 2, 0, false,
+    {"subtract_large", "subtract", 3, 2, 0, false,
      TV_PHRASINGS("#1 - #2 = ?", "What is #1 minus #2?", "Take #2 from #1.",
                   "$1 has #1 $2 and gives away #2. How many $2 are left?",
                   "Of #1 $2 #2 are lost. How many are left?"),
      draw_subtract_large, solve_subtract},
-    {"multiply", "multiply", 2, 2, 0, true,
+    {"multiply", "multiply", 3, 2, 0, true,
      TV_PHRASINGS("#1 * #2 = ?", "#1 times #2 = ?", "Multiply #1 by #2.",
                   "$1 has #1 bags of #2 $2. How many $2?",
                   "How many $2 are in #1 boxes with #2 $2 each?"),
      draw_multiply, solve_multiply},
-    {"divide", "divide", 2, 2, 0, false,
+    {"divide", "divide", 3, 2, 0, false,
      TV_PHRASINGS("#1 / #2 = ?", "#1 divided by #2 = ?", "Divide #1 by #2.",
                   "#2 children share #1 $2. How many does each get?"),
      draw_divide, solve_divide},
-    {"part", "part", 2, 1, 1, false,
+    {"part", "part", 3, 1, 1, false,
      TV_PHRASINGS("What is a $1 of #1?", "Find a $1 of #1.", "How much is a $1 of #1?"), draw_part,
      solve_part},
-    {"sequence", "sequence", 2, 4, 0, false,
+    {"sequence", "sequence", 3, 4, 0, false,
      TV_PHRASINGS("#1, #2, #3, #4, ?", "What comes next: #1, #2, #3, #4?",
                   "Continue: #1, #2, #3, #4, ..."),
      draw_sequence, solve_sequence},
-    {"to_words_large", "to_words", 2, 1, 0, false,
+    {"to_words_large", "to_words", 3, 1, 0, false,
      TV_PHRASINGS("Write #1 in words.", "How do you spell #1?"), draw_thousands, solve_to_words},
-    {"to_digits_large", "to_digits", 2, 0, 1, false,
+    {"to_digits_large", "to_digits", 3, 0, 1, false,
      TV_PHRASINGS("Write $1 in digits.", "Which number is $1?"), draw_thousands_words,
      solve_to_digits},
-    {"two_step", "two_step", 3, 3, 0, false,
+    {"two_step", "two_step", 4, 3, 0, false,
      TV_PHRASINGS("#1 * #2 + #3 = ?", "Multiply #1 by #2, then add #3.",
                   "$1 buys #1 boxes of #2 $2 and finds #3 more. How many $2 now?",
                   "$1 packs #1 bags with #2 $2 each. #3 $2 are left over. How many were there?"),
      draw_two_step, solve_two_step},
-    {"bracket", "bracket", 3, 3, 0, false,
+    {"bracket", "bracket", 4, 3, 0, false,
      TV_PHRASINGS("(#1 + #2) * #3 = ?", "Add #1 and #2, then multiply by #3.",
                   "$1 gets #1 $2 in the morning and #2 at night. How many in #3 days?"),
      draw_bracket, solve_bracket},
-    {"long_add", "add", 3, 2, 0, true,
+    {"long_add", "add", 4, 2, 0, true,
      TV_PHRASINGS("#1 + #2 = ?", "Add #1 and #2.", "What is #1 plus #2?"), draw_long_add,
      solve_long_add},
-    {"long_multiply", "multiply", 3, 2, 0, true,
+    {"long_multiply", "multiply", 4, 2, 0, true,
      TV_PHRASINGS("#1 * #2 = ?", "Multiply #1 by #2.",
                   "$1 fills #2 boxes with #1 $2 each. How many $2 is that?"),
      draw_long_multiply, solve_long_multiply},
-    {"rate", "rate", 3, 3, 0, false,
+    {"rate", "rate", 4, 3, 0, false,
      TV_PHRASINGS("#1 $1 cost #2 coins. How much do #3 $1 cost?",
                   "If #1 $1 weigh #2 grams, how many grams do #3 $1 weigh?"),
      draw_rate, solve_rate},
