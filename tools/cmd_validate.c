@@ -21,7 +21,7 @@ static const char help[] =
     "  --exercises       also asks the curriculum's held-out problems (DIR/exercises.jsonl) and\n"
     "                    prints the share of exactly right answers\n"
     "  --limit N         asks N of them, spread evenly (0: all)\n"
-    "  --show N          prints the first N of them with the model's answers\n"
+    "  --show N          prints N of them, spread evenly, with the model's answers\n"
     "  --seq-len T       tokens per sequence (as trained, or the model's whole context)\n"
     "  --max-tokens N    at most about N tokens of the data (0: all)\n"
     "  --json            one JSON object on stdout\n";
@@ -37,8 +37,9 @@ typedef struct outcome {
     size_t asked, correct;
 } outcome;
 
+// Which of `count` answers are shown: `wanted` of them, spread evenly.
 typedef struct shown {
-    uint64_t left;
+    uint64_t wanted, count, index;
     FILE *out;
 } shown;
 
@@ -46,9 +47,9 @@ static void show_answer(void *context, const tv_exercise *exercise, const char *
                         bool correct)
 {
     shown *s = context;
-    if (s->left == 0)
+    uint64_t i = s->index++;
+    if ((i + 1) * s->wanted / s->count == i * s->wanted / s->count)
         return;
-    s->left--;
     fprintf(s->out, "%s%s   [%s%s%s]\n", exercise->prompt, written, correct ? "right" : "wrong",
             correct ? "" : ", expected ", correct ? "" : exercise->answer);
 }
@@ -58,9 +59,10 @@ static tv_err ask(const request *r, const char *folder, tv_device *device, outco
     tv_text path = {0};
     tv_exercises exercises = {0};
     tv_generator *generator = NULL;
-    shown s = {r->show, r->json ? stderr : stdout};
+    shown s = {.wanted = r->show, .out = r->json ? stderr : stdout};
     tv_path_join(&path, r->data, "exercises.jsonl");
     tv_err err = tv_exercises_load(path.data, &exercises);
+    s.count = r->limit && r->limit < exercises.count ? r->limit : exercises.count;
     if (err == TV_OK)
         err = tv_generator_open(folder, device, &generator);
     if (err == TV_OK)

@@ -80,7 +80,7 @@ train() {
 
 examine() {
   local since=$SECONDS status=0
-  "$trivium" validate "$run" --data "$dir/data" --exercises --limit 50 --show 3 \
+  "$trivium" validate "$run" --data "$dir/data" --exercises --show 3 \
     --max-tokens 8192 </dev/null || status=$?
   [ "$status" = 0 ] || fail "trivium validate ended with exit code $status" "$status"
   printf '%-52s%4d s\n' "asked exercises that it had not seen" "$((SECONDS - since))"
@@ -95,7 +95,7 @@ if $keep && [ -d "$dir/data/val" ]; then
 else
   stage corpus "writing exercises to learn from" "$trivium" corpus --out "$dir/text" --level 1
   stage prepare "turning them into tokens" "$trivium" prepare --tokenizer bytes \
-    --out "$dir/data" --force "$dir/text"
+    --out "$dir/data" --loss-after A: --force "$dir/text"
 fi
 run=$(new_run)
 train
@@ -111,7 +111,7 @@ checkpoint            $checkpoint
 Try next:
 TEXT
 # Lines to paste, so quoted where a folder's name needs it.
-printf '  %q generate %q --greedy --max-tokens 40 --prompt "Q: 3 + 4 = ? A:"\n' "$trivium" "$run"
+printf '  %q generate %q --greedy --max-tokens 40 --prompt "Q: 3+4? A:"\n' "$trivium" "$run"
 printf '  %q inspect %q\n' "$trivium" "$run"
 printf '  %q train %q run_dir=%q data.train=%q data.val=%q trainer.max_steps=2000\n' "$trivium" \
   "$root/tools/quickstart.yaml" "$dir/longer" "$dir/data/train" "$dir/data/val"
