@@ -65,8 +65,8 @@ static void open_session(golden *g, tv_device *device, uint32_t batch, uint32_t 
     assert_ok(tv_model_config_read(path, &s->model_config));
     tv_step_options options = {.batch = micro_batch,
                                .time = time,
-                               .beta1 = 0.9f,
-                               .beta2 = 0.95f,
+                               .beta1 = 0.9,
+                               .beta2 = 0.95,
                                .epsilon = 1e-8f,
                                .weight_decay = 0.1f,
                                .update = true};

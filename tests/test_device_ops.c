@@ -85,7 +85,7 @@ static void update_create(update *u, tv_device *device)
     float zeros[UPDATE_COUNT] = {0}, w[UPDATE_COUNT];
     tv_rng rng = tv_rng_init(3, 0);
     *u = (update){.graph = tv_graph_create(),
-                  .attrs = {.beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .weight_decay = 0.1f}};
+                  .attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .weight_decay = 0.1f}};
     u->step = tv_graph_tensor(u->graph, TV_FEED, TV_U32, 1, TV_STEP_WORDS, "step");
     u->stat = tv_graph_tensor(u->graph, TV_RESULT, TV_F32, 1, TV_STAT_WORDS, "stat");
     u->w = tv_graph_tensor(u->graph, TV_WEIGHT, TV_F32, 1, UPDATE_COUNT, "w");

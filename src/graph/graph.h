@@ -63,7 +63,8 @@ typedef struct tv_attrs {
     bool accumulate;                   // the output is added to
     bool backward;                     // ROPE: rotate back; LINEAR_CROSS_ENTROPY: gradients too
     float epsilon, scale, rate, value; // norm epsilon, attention scale, dropout rate, fill value
-    float beta1, beta2, weight_decay;  // AdamW
+    float weight_decay;
+    double beta1, beta2; // AdamW
 } tv_attrs;
 
 // C = A B with A [M,K] or transposed, B [K,N] or transposed.

@@ -75,8 +75,10 @@ tv_err tv_lower_adamw(tv_lowering *lowering, const tv_node *node)
                     tv_whole(node->out[2], TV_READ_WRITE), tv_whole(node->in[0], TV_READ),
                     tv_whole(node->in[1], TV_READ), tv_whole(node->in[2], TV_READ)},
         .window_count = 6};
-    launch.args.f[0] = attrs->beta1;
-    launch.args.f[1] = attrs->beta2;
+    launch.args.f[0] = (float)attrs->beta1;
+    launch.args.f[1] = (float)attrs->beta2;
+    launch.args.f[4] = (float)(1 - attrs->beta1);
+    launch.args.f[5] = (float)(1 - attrs->beta2);
     launch.args.f[2] = attrs->epsilon;
     launch.args.f[3] = attrs->weight_decay;
     emit_elements(lowering, node, &launch, 4);

@@ -57,8 +57,8 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
     const tv_config *c = s->config;
     tv_step_options options = {.batch = micro_batch,
                                .time = seq_len,
-                               .beta1 = (float)c->optimizer.betas.items[0],
-                               .beta2 = (float)c->optimizer.betas.items[1],
+                               .beta1 = c->optimizer.betas.items[0],
+                               .beta2 = c->optimizer.betas.items[1],
                                .epsilon = (float)c->optimizer.eps,
                                .weight_decay = (float)c->optimizer.weight_decay,
                                .update = true};

@@ -9,7 +9,8 @@
 
 typedef struct tv_step_options {
     uint32_t batch, time; // of a micro-batch, and of a validation batch
-    float beta1, beta2, epsilon, weight_decay;
+    double beta1, beta2;
+    float epsilon, weight_decay;
     bool update; // false: a graph for validation only, without gradients and optimizer state
 } tv_step_options;
 

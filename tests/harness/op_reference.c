@@ -294,8 +294,8 @@ void ref_adamw(const op_subject *s, double *const *y)
         y[2][i] = x_of(s, 2)[i];
         if (!finite)
             continue;
-        y[1][i] = a->beta1 * y[1][i] + (1 - (double)a->beta1) * g;
-        y[2][i] = a->beta2 * y[2][i] + (1 - (double)a->beta2) * g * g;
+        y[1][i] = a->beta1 * y[1][i] + (1 - a->beta1) * g;
+        y[2][i] = a->beta2 * y[2][i] + (1 - a->beta2) * g * g;
         y[0][i] *= 1 - lr * a->weight_decay;
         y[0][i] -= lr / correct1 * y[1][i] / (sqrt(y[2][i]) / correct2 + a->epsilon);
     }

@@ -282,7 +282,7 @@ static void build_embed_grad(op_subject *s)
 static void build_adamw(op_subject *s)
 {
     static const tv_attrs attrs = {
-        .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-6f, .weight_decay = 0.1f};
+        .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-6f, .weight_decay = 0.1f};
     uint32_t rows = at(s, 0), columns = at(s, 1);
     tv_tensor *w = weight(s, rows, columns);
     tv_tensor *m = op_leaf_add(s, TV_OPTIMIZER, TV_F32, rows, columns)->tensor;
