@@ -28,8 +28,3 @@ bool tv_stop_requested(void)
 {
     return stop_flag != 0;
 }
-
-void tv_stop_reset(void)
-{
-    stop_flag = 0;
-}

@@ -8,6 +8,5 @@
 // Installs the handlers. What a signal handler writes must be static: one flag.
 void tv_stop_install(void);
 bool tv_stop_requested(void);
-void tv_stop_reset(void); // forgets a request: for programs that train several times
 
 #endif

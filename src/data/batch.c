@@ -114,11 +114,6 @@ uint64_t tv_dataset_windows(const tv_dataset *dataset)
     return dataset->windows;
 }
 
-size_t tv_dataset_seq_len(const tv_dataset *dataset)
-{
-    return dataset->seq_len;
-}
-
 uint32_t tv_dataset_vocab_size(const tv_dataset *dataset)
 {
     return dataset->shards[0].vocab_size;
@@ -205,6 +200,14 @@ void tv_dataset_fill(const tv_dataset *dataset, uint64_t seed, uint64_t step, ui
         if (sample_ids)
             sample_ids[i] = first_sample + i;
     }
+}
+
+uint64_t tv_count_targets(const uint32_t *targets, size_t count)
+{
+    uint64_t valid = 0;
+    for (size_t i = 0; i < count; i++)
+        valid += targets[i] != TV_NO_TARGET;
+    return valid;
 }
 
 void tv_dataset_fill_order(const tv_dataset *dataset, uint64_t first_row, uint32_t count,

@@ -21,7 +21,6 @@ void tv_dataset_close(tv_dataset **dataset);
 
 uint64_t tv_dataset_tokens(const tv_dataset *dataset);     // N
 uint64_t tv_dataset_windows(const tv_dataset *dataset);    // W
-size_t tv_dataset_seq_len(const tv_dataset *dataset);      // T
 uint32_t tv_dataset_vocab_size(const tv_dataset *dataset); // of the shards
 uint64_t tv_dataset_vocab_hash(const tv_dataset *dataset); // tv_tokenizer_hash of the tokenizer
 uint64_t tv_dataset_checksum(const tv_dataset *dataset);   // of all that the shards hold
@@ -45,6 +44,9 @@ void tv_dataset_fill(const tv_dataset *dataset, uint64_t seed, uint64_t step, ui
 // that tv_dataset_order_rows() rows count every target of the data exactly once.
 void tv_dataset_fill_order(const tv_dataset *dataset, uint64_t first_row, uint32_t count,
                            uint32_t *inputs, uint32_t *targets);
+
+// How many of the targets carry loss.
+uint64_t tv_count_targets(const uint32_t *targets, size_t count);
 
 // order [n] receives the indices 0 ... n-1 sorted by ids[index]; equal ids keep their order.
 // n < 2^32.

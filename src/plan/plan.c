@@ -281,7 +281,8 @@ tv_err tv_plan_wait(tv_plan *plan, uint32_t phase)
     return tv_program_wait(plan->phases[phase].program, TV_MARK_END, 0);
 }
 
-double tv_plan_seconds(const tv_plan *plan, uint32_t phase)
+tv_err tv_plan_execute(tv_plan *plan, uint32_t phase)
 {
-    return tv_program_seconds(plan->phases[phase].program);
+    TV_TRY(tv_plan_run(plan, phase));
+    return tv_plan_wait(plan, phase);
 }

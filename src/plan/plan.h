@@ -46,7 +46,6 @@ tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint
 // Runs a phase's program and returns at once; wait before reading what it wrote.
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase);
 tv_err tv_plan_wait(tv_plan *plan, uint32_t phase);
-// Device seconds of the phase's latest run, 0 where unknown.
-double tv_plan_seconds(const tv_plan *plan, uint32_t phase);
+tv_err tv_plan_execute(tv_plan *plan, uint32_t phase); // runs it and waits
 
 #endif

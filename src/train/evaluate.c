@@ -58,12 +58,6 @@ static tv_err open_plan(evaluator *e, const char *folder, uint32_t seq_len, tv_d
     return err;
 }
 
-static tv_err run_phase(evaluator *e, uint32_t phase)
-{
-    TV_TRY(tv_plan_run(e->plan, phase));
-    return tv_plan_wait(e->plan, phase);
-}
-
 static tv_err sum_losses(evaluator *e, uint64_t limit, tv_evaluation *out)
 {
     uint32_t batch = e->graph->options.batch, seq_len = e->graph->options.time;
@@ -72,11 +66,10 @@ static tv_err sum_losses(evaluator *e, uint64_t limit, tv_evaluation *out)
     for (uint64_t row = 0; row < rows && (limit == 0 || out->tokens < limit); row += batch) {
         uint32_t *targets = tv_plan_feed(e->plan, e->graph->targets);
         tv_dataset_fill_order(e->data, row, batch, tv_plan_feed(e->plan, e->graph->ids), targets);
-        for (size_t i = 0; i < (size_t)batch * seq_len; i++)
-            out->tokens += targets[i] != TV_NO_TARGET;
+        out->tokens += tv_count_targets(targets, (size_t)batch * seq_len);
         TV_TRY(tv_plan_upload(e->plan));
-        TV_TRY(run_phase(e, e->graph->zero));
-        TV_TRY(run_phase(e, e->graph->eval));
+        TV_TRY(tv_plan_execute(e->plan, e->graph->zero));
+        TV_TRY(tv_plan_execute(e->plan, e->graph->eval));
         TV_TRY(tv_plan_download(e->plan));
         sum += *(const float *)tv_plan_result(e->plan, e->graph->loss_sum);
     }

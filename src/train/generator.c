@@ -122,9 +122,9 @@ static tv_err run_stretch(tv_generator *g, const stretch *s, const uint32_t *ids
     for (size_t i = 0; i < s->rows; i++)
         rows[i] = i < count ? ids[i] : 0;
     TV_TRY(tv_plan_upload(g->plan));
-    TV_TRY(tv_plan_run(g->plan, s->phase));
+    TV_TRY(tv_plan_execute(g->plan, s->phase));
     g->position += (uint32_t)count;
-    return tv_plan_wait(g->plan, s->phase);
+    return TV_OK;
 }
 
 tv_err tv_generator_feed(tv_generator *g, const uint32_t *ids, size_t count, const float **logits)

@@ -29,14 +29,6 @@ static void write_step_block(tv_session *s, uint64_t step, uint64_t t, double lr
     block[TV_STEP_CLIP] = bits_of((float)c->trainer.gradient_clip_val);
 }
 
-static uint64_t count_valid(const uint32_t *targets, size_t count)
-{
-    uint64_t valid = 0;
-    for (size_t i = 0; i < count; i++)
-        valid += targets[i] != TV_NO_TARGET;
-    return valid;
-}
-
 // Runs a phase on one micro-batch of the arrays, from sequence `first` on.
 static tv_err run_batch(tv_session *s, uint32_t phase, uint32_t first, bool training)
 {
@@ -49,14 +41,7 @@ static tv_err run_batch(tv_session *s, uint32_t phase, uint32_t first, bool trai
                s->micro_batch * sizeof *s->samples);
     }
     TV_TRY(tv_plan_upload(s->plan));
-    TV_TRY(tv_plan_run(s->plan, phase));
-    return tv_plan_wait(s->plan, phase);
-}
-
-static tv_err run_phase(tv_session *s, uint32_t phase)
-{
-    TV_TRY(tv_plan_run(s->plan, phase));
-    return tv_plan_wait(s->plan, phase);
+    return tv_plan_execute(s->plan, phase);
 }
 
 // Copies the gradients between device and host: one array, weight after weight.
@@ -92,7 +77,7 @@ static tv_err accumulate(tv_session *s, double *loss_sum)
 {
     uint64_t first, end;
     tv_ranks_share(s->comm, s->global_batch / s->micro_batch, &first, &end);
-    TV_TRY(run_phase(s, s->graph->zero));
+    TV_TRY(tv_plan_execute(s->plan, s->graph->zero));
     for (uint64_t i = first; i < end; i++)
         TV_TRY(run_batch(s, s->graph->micro, (uint32_t)i * s->micro_batch, true));
     TV_TRY(tv_plan_download(s->plan));
@@ -116,13 +101,13 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     const tv_step_graph *g = s->graph;
     double loss_sum = 0;
     report->tokens = (uint64_t)s->global_batch * s->seq_len;
-    uint64_t valid = count_valid(s->targets, report->tokens);
+    uint64_t valid = tv_count_targets(s->targets, report->tokens);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
     write_step_block(s, state->step, state->updates + 1, report->lr, valid);
 
     TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
     TV_TRY(sum_over_ranks(s, &loss_sum));
-    TV_TRY(run_phase(s, g->update));
+    TV_TRY(tv_plan_execute(s->plan, g->update));
 
     TV_TRY(tv_plan_download(s->plan));
     const float *stat = tv_plan_result(s->plan, g->stat);
@@ -149,8 +134,8 @@ static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double 
 {
     for (uint64_t i = first; i < end; i++) {
         tv_dataset_fill_order(s->val, i * s->micro_batch, s->micro_batch, s->ids, s->targets);
-        *valid += (double)count_valid(s->targets, (size_t)s->micro_batch * s->seq_len);
-        TV_TRY(run_phase(s, s->graph->zero));
+        *valid += (double)tv_count_targets(s->targets, (size_t)s->micro_batch * s->seq_len);
+        TV_TRY(tv_plan_execute(s->plan, s->graph->zero));
         TV_TRY(run_batch(s, s->graph->eval, 0, false));
         TV_TRY(tv_plan_download(s->plan));
         *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
