@@ -12,14 +12,15 @@ struct tv_args {
 #define TV_STEP_STEP 2       // optimizer step, from 0
 #define TV_STEP_POSITION 3   // position of row 0 in the sequence (generation; 0 in training)
 #define TV_STEP_LR 4         // F learning rate
-#define TV_STEP_LOSS_SCALE 5 // F factor of each token's loss gradient: 1 / valid tokens
+#define TV_STEP_LOSS_SCALE 5 // F factor of each token's loss gradient: scale / valid tokens
 #define TV_STEP_CORRECT1 6   // F 1 - beta1^t, t counted from 1
 #define TV_STEP_CORRECT2 7   // F sqrt(1 - beta2^t)
 #define TV_STEP_CLIP 8       // F largest global gradient norm, 0: no clipping
+#define TV_STEP_UNSCALE 9    // F what takes the scale out of the gradients again: 1 / scale
 #define TV_STEP_WORDS 16
 
 // Words (float) of the statistics that grad_norm writes and adamw reads.
-#define TV_STAT_NORM 0        // global L2 norm of the gradients
+#define TV_STAT_NORM 0        // global L2 norm of the gradients, without scale
 #define TV_STAT_COEFFICIENT 1 // what gradients are multiplied with
 #define TV_STAT_FINITE 2      // 1 if the norm is finite, else 0: adamw then changes nothing
 #define TV_STAT_WORDS 16
@@ -27,5 +28,15 @@ struct tv_args {
 // Flags of the matmul kernels (u[6]).
 #define TV_MATMUL_ACCUMULATE 1u
 #define TV_MATMUL_BIAS 2u
+
+// What adamw rounds at random (constant 2), and where its random numbers' sites start.
+#define TV_STOCHASTIC_WEIGHT 1u
+#define TV_STOCHASTIC_STATE 2u
+#define TV_SITE_UPDATE 0x80000000u
+
+// Storage types: how the elements of a slot lie in memory. Arithmetic is always float.
+#define TV_TYPE_F32 0
+#define TV_TYPE_F16 1  // IEEE binary16
+#define TV_TYPE_BF16 2 // the upper half of a float
 
 #define TV_IGNORE_TARGET 0xFFFFFFFFu // a target without loss

@@ -10,18 +10,16 @@
 // in registers: no shared memory, no barrier. Each lane reads its part through texel buffers, and
 // values that all lanes need are shuffled from a constant lane. Arrays are registers: every loop
 // over them has constant bounds and is unrolled.
-#extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_shuffle : require
-#include "args.h"
+#define TV_TEXEL
+#include "tv.h"
 
-layout(local_size_x = W, local_size_x_id = 0) in;
-layout(push_constant) uniform push { tv_args p; };
-layout(binding = 16, rgba32f) readonly uniform imageBuffer a_texels;
-layout(binding = 17, rgba32f) readonly uniform imageBuffer b_texels;
-layout(binding = 18, rgba32f) readonly uniform imageBuffer c_texels;
-layout(binding = 19, rgba32f) readonly uniform imageBuffer bias_texels;
-layout(binding = 2) writeonly buffer c4_buffer { vec4 c4[]; };
-layout(binding = 2) writeonly buffer c_buffer { float c[]; };
+TV_KERNEL(W)
+    TV_IN4(0, a)
+    TV_IN4(1, b)
+    TV_INOUT(2, c)
+    TV_IN4(3, bias)
+TV_ARGS
 
 const int PARTS = TILE / W; // rows or columns of a lane along one side of the tile
 
@@ -30,15 +28,15 @@ void store(int m, int n, vec4 v)
 {
     const int M = int(p.u[0]), N = int(p.u[1]), to = m * int(p.u[5]) + int(p.u[7]) + n;
     if ((p.u[6] & TV_MATMUL_BIAS) != 0)
-        v += imageLoad(bias_texels, n / 4);
+        v += LD4(bias, n / 4);
     if ((p.u[6] & TV_MATMUL_ACCUMULATE) != 0)
-        v += imageLoad(c_texels, to / 4);
+        v += LD4(c, to / 4);
     if (m < M && n + 3 < N)
-        c4[to / 4] = v;
+        ST4(c, to / 4, v);
     if (m < M && n + 3 >= N) {
         [[unroll]] for (int j = 0; j < 3; j++)
             if (n + j < N)
-                c[to + j] = v[j];
+                ST(c, to + j, v[j]);
     }
 }
 
@@ -60,8 +58,8 @@ void main()
     for (int k = 0; k < int(p.u[2]) / 4; k++) {
         vec4 a[PARTS], b[PARTS];
         [[unroll]] for (int i = 0; i < PARTS; i++) {
-            a[i] = imageLoad(a_texels, a_at[i] + k);
-            b[i] = imageLoad(b_texels, b_at[i] + k);
+            a[i] = LD4(a, a_at[i] + k);
+            b[i] = LD4(b, b_at[i] + k);
         }
         [[unroll]] for (int n = 0; n < TILE; n++) {
             const float x = subgroupShuffle(b[n / W].x, n % W);
@@ -105,12 +103,12 @@ void main()
     for (int k = 0; k < K; k += 4) {
         vec4 a[4], b[4];
         [[unroll]] for (int j = 0; j < 4; j++) {
-            b[j] = imageLoad(b_texels, b_at + min(k + j, K - 1) * b_pitch);
+            b[j] = LD4(b, b_at + min(k + j, K - 1) * b_pitch);
 #if TN
-            a[j] = imageLoad(a_texels, a_at + min(k + j, K - 1) * a_pitch);
+            a[j] = LD4(a, a_at + min(k + j, K - 1) * a_pitch);
             a[j] = k + j < K ? a[j] : vec4(0.0);
 #else
-            a[j] = imageLoad(a_texels, a_at[j] + k / 4);
+            a[j] = LD4(a, a_at[j] + k / 4);
             a[j] = mix(vec4(0.0), a[j], lessThan(k + ivec4(0, 1, 2, 3), ivec4(K)));
 #endif
         }

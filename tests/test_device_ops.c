@@ -116,6 +116,7 @@ static const float *update_run(update *u, uint32_t t, const float *gradient, flo
     uint32_t *step = tv_plan_feed(u->plan, u->step);
     memcpy(&step[TV_STEP_LR], &lr, 4);
     memcpy(&step[TV_STEP_CLIP], &clip, 4);
+    memcpy(&step[TV_STEP_UNSCALE], &(float){1}, 4);
     memcpy(&step[TV_STEP_CORRECT1], &correct1, 4);
     memcpy(&step[TV_STEP_CORRECT2], &correct2, 4);
     assert_ok(tv_plan_upload(u->plan));

@@ -70,6 +70,8 @@ enum {
     STORAGE_BUFFER = 12,
     FORMAT_RGBA32F = 1,
     FORMAT_R32F = 3,
+    FORMAT_R32UI = 33,
+    FORMAT_RG32UI = 35,
 };
 
 // What is known of one result id.
@@ -80,6 +82,22 @@ typedef struct spirv_id {
     unsigned kind;             // of a variable with a binding: tv_descriptor_kind + 1
     bool used;
 } spirv_id;
+
+static unsigned texel_kind(const char *path, unsigned format)
+{
+    switch (format) {
+    case FORMAT_R32F:
+        return TV_DESCRIPTOR_TEXEL_R32F;
+    case FORMAT_RGBA32F:
+        return TV_DESCRIPTOR_TEXEL_RGBA32F;
+    case FORMAT_R32UI:
+        return TV_DESCRIPTOR_TEXEL_R32UI;
+    case FORMAT_RG32UI:
+        return TV_DESCRIPTOR_TEXEL_RG32UI;
+    default:
+        die("%s: an image of format %u; r32f, rgba32f, r32ui and rg32ui are known", path, format);
+    }
+}
 
 static void note_declaration(const char *path, spirv_id *ids, const uint32_t *w, row *r)
 {
@@ -104,11 +122,7 @@ static void note_declaration(const char *path, spirv_id *ids, const uint32_t *w,
         if (w[3] == STORAGE_BUFFER) {
             ids[w[2]].kind = TV_DESCRIPTOR_STORAGE + 1;
         } else if (w[3] == STORAGE_UNIFORM_CONSTANT) {
-            unsigned format = ids[ids[w[1]].pointee].format;
-            if (format != FORMAT_RGBA32F && format != FORMAT_R32F)
-                die("%s: an image of format %u; only r32f and rgba32f are known", path, format);
-            ids[w[2]].kind = 1 + (format == FORMAT_R32F ? TV_DESCRIPTOR_TEXEL_R32F
-                                                        : TV_DESCRIPTOR_TEXEL_RGBA32F);
+            ids[w[2]].kind = 1 + texel_kind(path, ids[ids[w[1]].pointee].format);
         }
         break;
     default:

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXEL_BYTES = 16 }; // of the larger format; windows are rounded up to whole texels
+enum { TEXEL_BYTES = 16 }; // of the largest format; windows are rounded up to whole texels
 
 typedef struct tv_vk_view {
     VkBuffer buffer;
@@ -17,16 +17,22 @@ typedef struct tv_vk_view {
 
 static uint32_t slot_of(const tv_descriptor *descriptor)
 {
-    return descriptor->binding % TV_TEXEL_SLOT;
+    return descriptor->binding % TV_TEXEL_SLOT; // the texel slots are multiples of it
 }
+
+static const VkFormat formats[] = {
+    [TV_DESCRIPTOR_TEXEL_R32F] = VK_FORMAT_R32_SFLOAT,
+    [TV_DESCRIPTOR_TEXEL_RGBA32F] = VK_FORMAT_R32G32B32A32_SFLOAT,
+    [TV_DESCRIPTOR_TEXEL_R32UI] = VK_FORMAT_R32_UINT,
+    [TV_DESCRIPTOR_TEXEL_RG32UI] = VK_FORMAT_R32G32_UINT,
+};
 
 static view view_of(const tv_descriptor *descriptor, const tv_binding *binding)
 {
     const tv_vk_memory *memory = &((const tv_vk_buffer *)binding->buffer)->memory;
-    bool four = descriptor->kind == TV_DESCRIPTOR_TEXEL_RGBA32F;
     return (view){
         .buffer = memory->buffer,
-        .format = four ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT,
+        .format = formats[descriptor->kind],
         .offset = binding->offset,
         .range = tv_align_up(binding->size, TEXEL_BYTES),
     };
@@ -117,8 +123,8 @@ static tv_err make_pool(tv_vk_device *device, const tv_command *commands, size_t
 static void write_set(tv_vk_device *device, const tv_vk_descriptors *descriptors,
                       const tv_dispatch *dispatch, VkDescriptorSet set)
 {
-    VkDescriptorBufferInfo buffers[2 * TV_MAX_BINDINGS];
-    VkWriteDescriptorSet writes[2 * TV_MAX_BINDINGS];
+    VkDescriptorBufferInfo buffers[TV_VK_DESCRIPTORS_MAX];
+    VkWriteDescriptorSet writes[TV_VK_DESCRIPTORS_MAX];
     const tv_kernel_code *code = dispatch->kernel->code;
     for (uint32_t i = 0; i < code->descriptor_count; i++) {
         const tv_descriptor *descriptor = &code->descriptors[i];

@@ -87,6 +87,7 @@ static tv_err create_device(tv_vk_device *device)
     chain = control ? &subgroups : chain;
     if (control && version < VK_API_VERSION_1_3)
         extensions[extension_count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    features.features.shaderStorageImageExtendedFormats = caps->texel;
     // The kernels of software drivers read past the end of texel windows and expect zeros.
     features.features.robustBufferAccess = device->physical.info.device_class == TV_CLASS_CPU;
     float priority = 1;

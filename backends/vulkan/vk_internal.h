@@ -8,6 +8,8 @@
 #include <volk.h>
 
 enum { VK_PHYSICAL_MAX = 64, VK_STAGING_BYTES = 32 << 20 };
+// Each slot as a storage buffer and as two texel buffers.
+enum { TV_VK_DESCRIPTORS_MAX = 3 * TV_MAX_BINDINGS };
 
 // ------------------------------------------------------------------------------------- instance
 

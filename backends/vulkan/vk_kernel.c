@@ -9,6 +9,7 @@ static bool can_run(const tv_caps *caps, const tv_kernel_code *code)
 {
     bool subgroup = code->flavor & TV_FLAVOR_SUBGROUP;
     return code->spirv && (caps->texel || !(code->flavor & TV_FLAVOR_TEXEL)) &&
+           (caps->storage16 || !(code->flavor & TV_FLAVOR_STORAGE16)) &&
            (caps->subgroup || !subgroup) && (code->width == 0 || code->width == caps->subgroup);
 }
 
@@ -32,8 +33,9 @@ const tv_kernel_code *tv_vk_kernel_find(const tv_device *device, const char *nam
 
 static tv_err make_layouts(tv_vk_device *device, const tv_kernel_code *code, tv_vk_kernel *kernel)
 {
-    VkDescriptorSetLayoutBinding bindings[2 * TV_MAX_BINDINGS];
-    TV_CHECK(code->descriptor_count <= 2 * TV_MAX_BINDINGS, "%s: too many descriptors", code->name);
+    VkDescriptorSetLayoutBinding bindings[TV_VK_DESCRIPTORS_MAX];
+    TV_CHECK(code->descriptor_count <= TV_VK_DESCRIPTORS_MAX, "%s: too many descriptors",
+             code->name);
     for (uint32_t i = 0; i < code->descriptor_count; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = code->descriptors[i].binding,
@@ -78,16 +80,31 @@ static void choose_subgroups(const tv_vk_device *device, const tv_kernel_code *c
     }
 }
 
+// Specialization constants by id, as shaders/tv.h lists them.
+enum { CONSTANT_NATIVE_F16 = 5, CONSTANT_TYPES = 8 };
+enum { CONSTANT_COUNT = CONSTANT_TYPES + TV_MAX_BINDINGS };
+
+static void fill_constants(const tv_caps *caps, const tv_kernel_choice *choice,
+                           uint32_t values[CONSTANT_COUNT])
+{
+    memset(values, 0, CONSTANT_COUNT * sizeof *values);
+    values[0] = choice->group;
+    memcpy(values + 1, choice->constants, sizeof choice->constants);
+    values[CONSTANT_NATIVE_F16] = caps->f16 && caps->storage16;
+    for (uint32_t i = 0; i < TV_MAX_BINDINGS; i++)
+        values[CONSTANT_TYPES + i] = choice->storage[i];
+}
+
 static tv_err make_pipeline(tv_vk_device *device, const tv_kernel_code *code,
                             const tv_kernel_choice *choice, VkShaderModule module,
                             tv_vk_kernel *kernel)
 {
-    uint32_t values[1 + TV_MAX_CONSTANTS] = {choice->group};
-    VkSpecializationMapEntry entries[1 + TV_MAX_CONSTANTS];
-    memcpy(values + 1, choice->constants, sizeof choice->constants);
-    for (uint32_t i = 0; i < 1 + TV_MAX_CONSTANTS; i++)
+    uint32_t values[CONSTANT_COUNT];
+    VkSpecializationMapEntry entries[CONSTANT_COUNT];
+    fill_constants(device->caps, choice, values);
+    for (uint32_t i = 0; i < CONSTANT_COUNT; i++)
         entries[i] = (VkSpecializationMapEntry){i, i * (uint32_t)sizeof *values, sizeof *values};
-    VkSpecializationInfo constants = {1 + TV_MAX_CONSTANTS, entries, sizeof values, values};
+    VkSpecializationInfo constants = {CONSTANT_COUNT, entries, sizeof values, values};
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {0};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,

@@ -42,6 +42,7 @@ typedef struct query {
     VkPhysicalDeviceSubgroupProperties subgroup;
     VkPhysicalDeviceSubgroupSizeControlProperties subgroup_size;
     VkPhysicalDeviceDriverProperties driver;
+    VkPhysicalDevicePCIBusInfoPropertiesEXT pci;
     VkPhysicalDeviceFeatures2 features;
     VkPhysicalDevice16BitStorageFeatures storage16;
     VkPhysicalDeviceShaderFloat16Int8Features float16;
@@ -71,6 +72,8 @@ static void ask(VkPhysicalDevice handle, uint32_t version, const extensions *all
         chain(p, &q->maintenance4, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES);
     if (v12 || has(all, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME))
         chain(p, &q->driver, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES);
+    if (has(all, VK_EXT_PCI_BUS_INFO_EXTENSION_NAME))
+        chain(p, &q->pci, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT);
     if (v12 || has(all, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME))
         chain(f, &q->float16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES);
     if (v12 || has(all, VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME))
@@ -131,6 +134,9 @@ static void describe_names(const query *q, tv_device_info *info)
         snprintf(info->driver, sizeof info->driver, "version 0x%08x",
                  (unsigned)properties->driverVersion);
     memcpy(info->uuid, q->id.deviceUUID, sizeof info->uuid);
+    if (q->pci.sType != 0)
+        snprintf(info->pci, sizeof info->pci, "%04x:%02x:%02x.%x", (unsigned)q->pci.pciDomain,
+                 (unsigned)q->pci.pciBus, (unsigned)q->pci.pciDevice, (unsigned)q->pci.pciFunction);
     info->device_class = classify(properties->deviceType);
 }
 
@@ -223,7 +229,10 @@ static void describe_caps(const query *q, tv_vk_physical *physical)
     caps->host_visible = sees_device_memory(&physical->memory);
     caps->texel = software && limits->maxTexelBufferElements >= TEXEL_ELEMENTS_MIN &&
                   texel_format(physical->handle, VK_FORMAT_R32_SFLOAT) &&
-                  texel_format(physical->handle, VK_FORMAT_R32G32B32A32_SFLOAT);
+                  texel_format(physical->handle, VK_FORMAT_R32G32B32A32_SFLOAT) &&
+                  q->features.features.shaderStorageImageExtendedFormats && // for rg32ui
+                  texel_format(physical->handle, VK_FORMAT_R32_UINT) &&
+                  texel_format(physical->handle, VK_FORMAT_R32G32_UINT);
     caps->max_group = limits->maxComputeWorkGroupInvocations < limits->maxComputeWorkGroupSize[0]
                           ? limits->maxComputeWorkGroupInvocations
                           : limits->maxComputeWorkGroupSize[0];

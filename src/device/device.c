@@ -183,7 +183,8 @@ static const tv_kernel *find_made(const tv_device *device, const tv_kernel_choic
     for (const tv_kernel *kernel = device->kernels; kernel; kernel = kernel->next)
         if (kernel->choice.group == choice->group &&
             strcmp(kernel->choice.name, choice->name) == 0 &&
-            memcmp(kernel->choice.constants, choice->constants, sizeof choice->constants) == 0)
+            memcmp(kernel->choice.constants, choice->constants, sizeof choice->constants) == 0 &&
+            memcmp(kernel->choice.storage, choice->storage, sizeof choice->storage) == 0)
             return kernel;
     return NULL;
 }

@@ -9,7 +9,8 @@
 // that remains is to destroy what was made and to close it.
 //
 // Environment: TRIVIUM_MASK (see tv_mask_apply). TRIVIUM_FAULT=lost:N makes the N-th program run of
-// each device opened (counted from 1) fail with TV_ELOST, for tests of what comes after.
+// each device opened (counted from 1) fail with TV_ELOST, for tests of what comes after; wrong:NAME
+// spoils a result of the self-test (see selftest.h), which TRIVIUM_SELFTEST=0 skips.
 // TRIVIUM_VALIDATE=1 has the driver's calls checked by a validation layer (see
 // tv_device_validation_messages); opening fails where the layer is not installed.
 #ifndef TV_DEVICE_DEVICE_H
@@ -44,9 +45,9 @@ typedef enum tv_device_class {
 
 // What a device can do, after the mask. A capability is a promise that Trivium may use it.
 typedef struct tv_caps {
-    bool storage16;    // 16-bit values in storage buffers
-    bool f16;          // 16-bit float arithmetic
-    bool bf16;         // native bfloat16
+    bool storage16;    // 16-bit loads and stores; else 16-bit types are packed in 32-bit words
+    bool f16;          // the driver's half precision; else halves are converted by bit operations
+    bool bf16;         // the driver's bfloat16
     bool timeline;     // timeline semaphores
     bool host_visible; // device memory that the host can map
     bool texel;        // reads through texel buffers are preferred (software drivers)
@@ -61,11 +62,12 @@ typedef struct tv_caps {
 } tv_caps;
 
 typedef struct tv_device_info {
-    char backend[16]; // "vulkan", "null"
+    char backend[16]; // "vulkan", "opencl", "null"
     char name[256];
     char vendor[64];
     char driver[520]; // name and version
     uint8_t uuid[16];
+    char pci[16];   // "0000:01:00.0": the same device under several APIs has one; empty: unknown
     uint32_t index; // within its backend
     tv_device_class device_class;
     tv_caps caps;
@@ -73,15 +75,22 @@ typedef struct tv_device_info {
 } tv_device_info;
 
 // All devices of all backends that are built in, best first (discrete, integrated, virtual, CPU),
-// without the null device. The caller frees *infos with tv_free. No device is not an error. A
-// backend that cannot be used at all says why in a debug line and lists none.
+// without the null device. A GPU that several drivers or APIs offer is listed once, by the backend
+// that comes first in backends.def. The caller frees *infos with tv_free. No device is not an
+// error. A backend that cannot be used at all says why in a debug line and lists none.
 tv_err tv_device_list(tv_device_info **infos, size_t *count);
+// The same, and behind the first *listed_count infos those that tv_device_list leaves out.
+tv_err tv_device_list_all(tv_device_info **infos, size_t *count, size_t *listed_count);
+// True if both are one GPU: by PCI address or, where one is unknown, by UUID. Software devices
+// never are.
+bool tv_device_is_same(const tv_device_info *a, const tv_device_info *b);
 
 // Opens a device. `which`: NULL or "auto" (the first usable one of the list), an index into the
-// list, a UUID, a part of a name, "vulkan:N" (the N-th device of that backend) or "null". `mask`:
-// NULL or comma-separated items that make the device look poorer (see tv_mask_apply); NULL takes
+// list, a UUID, a part of a name, "vulkan" (the first usable one of that backend), "vulkan:N" (its
+// N-th) or "null". A backend's name and a UUID also find what the list leaves out. `mask`: NULL or
+// comma-separated items that make the device look poorer (see tv_mask_apply); NULL takes
 // TRIVIUM_MASK from the environment. TV_ENODEVICE if there is none, TV_EUSAGE if a name fits
-// several.
+// several. The device is tested first (see selftest.h): TV_EDEVICE if it computes wrongly.
 tv_err tv_device_open(const char *which, const char *mask, tv_device **device);
 void tv_device_close(tv_device **device);
 const tv_device_info *tv_device_get_info(const tv_device *device);
@@ -90,10 +99,11 @@ const tv_device_info *tv_device_get_info(const tv_device *device);
 uint64_t tv_device_validation_messages(const tv_device *device);
 
 // Applies a mask: no-f16 no-bf16 no-storage16 no-subgroup no-timeline no-hostvisible no-texel
-// range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION. TV_EUSAGE names the item
-// that cannot be meant, or that asks for more than the device has. A subgroup size cannot be
-// chosen: subgroup=N only insists that the device has N, and subgroup=0 is no-subgroup. On failure
-// caps are unchanged. NULL is no mask.
+// range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION profile=NAME. TV_EUSAGE
+// names the item that cannot be meant, or that asks for more than the device has. A subgroup size
+// cannot be chosen: subgroup=N only insists that the device has N, and subgroup=0 is no-subgroup. A
+// profile (profiles.def) lowers what the device has to what a well-known one has, and never asks
+// for more. On failure caps are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // ------------------------------------------------------------------------------------- memory
@@ -114,6 +124,7 @@ typedef struct tv_kernel_choice {
     const char *name;                     // of an embedded kernel: "layernorm", "matmul_nt"
     uint32_t group;                       // work-group size; 0: the kernel's own
     uint32_t constants[TV_MAX_CONSTANTS]; // further compile-time constants, meaning per kernel
+    uint8_t storage[TV_MAX_BINDINGS];     // TV_TYPE_* of each slot; unsigned slots are 0
 } tv_kernel_choice;
 
 // True if this device can run the kernel of that name (some exist for one API or width only).

@@ -7,17 +7,21 @@
 
 // How a SPIR-V module was built. A backend takes the richest flavour that its device allows.
 enum {
-    TV_FLAVOR_TEXEL = 1,    // inputs are read through texel buffers
-    TV_FLAVOR_SUBGROUP = 2, // row reductions by subgroup instead of shared memory
+    TV_FLAVOR_TEXEL = 1,     // inputs are read through texel buffers
+    TV_FLAVOR_SUBGROUP = 2,  // row reductions by subgroup instead of shared memory
+    TV_FLAVOR_STORAGE16 = 4, // stores of 16-bit values instead of 32-bit atomics
 };
 
 // What a shader's descriptor is. Binding slot s of a dispatch is descriptor s as a storage buffer
-// and descriptor TV_TEXEL_SLOT + s as a texel buffer; a kernel uses one of them or both.
-enum { TV_TEXEL_SLOT = 16 };
+// and descriptors TV_TEXEL_SLOT + s and TV_TEXEL16_SLOT + s as texel buffers of 32-bit and of
+// packed 16-bit elements; a kernel uses some of them.
+enum { TV_TEXEL_SLOT = 16, TV_TEXEL16_SLOT = 32 };
 typedef enum tv_descriptor_kind {
     TV_DESCRIPTOR_STORAGE,
     TV_DESCRIPTOR_TEXEL_R32F,    // storage texel buffer, one float per element
     TV_DESCRIPTOR_TEXEL_RGBA32F, // storage texel buffer, four floats per element
+    TV_DESCRIPTOR_TEXEL_R32UI,   // storage texel buffer, two packed 16-bit values per element
+    TV_DESCRIPTOR_TEXEL_RG32UI,  // storage texel buffer, four packed 16-bit values per element
 } tv_descriptor_kind;
 
 typedef struct tv_descriptor {

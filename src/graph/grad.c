@@ -19,10 +19,12 @@ static tv_tensor *emit(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tens
     return out;
 }
 
-// A new activation of the shape of `like`.
+// A new activation of the shape and type of `like`.
 static tv_tensor *new_like(tv_graph *graph, const tv_tensor *like, const char *name)
 {
-    return tv_activation(graph, like->rows, like->columns, name);
+    tv_tensor *tensor = tv_activation(graph, like->rows, like->columns, name);
+    tensor->dtype = like->dtype;
+    return tensor;
 }
 
 // Adds a finished contribution to the gradient of a tensor that is no weight.
@@ -38,7 +40,7 @@ static void add_column_sums(tv_graph *graph, tv_tensor *x, uint32_t offset, tv_t
     if (x->rows > SUM_BLOCK) {
         tv_attrs first = {.offset = offset, .block = SUM_BLOCK};
         uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
-        tv_tensor *part = tv_activation(graph, blocks, target->columns, "colsum");
+        tv_tensor *part = tv_statistic(graph, blocks, target->columns, "colsum");
         x = emit(graph, TV_OP_COLSUM, &first, &x, part);
         offset = 0;
     }
@@ -97,7 +99,7 @@ static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
     tv_tensor *x = node->in[0], *w = node->in[1], *stats = node->out[1];
     tv_attrs attrs = {.block = SUM_BLOCK};
     uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
-    tv_tensor *part = tv_activation(graph, blocks, 2 * x->columns, "layernorm.part");
+    tv_tensor *part = tv_statistic(graph, blocks, 2 * x->columns, "layernorm.part");
     emit(graph, TV_OP_LAYERNORM_PARTIAL, &attrs, (tv_tensor *[]){x, stats, dy}, part);
     add_column_sums(graph, part, 0, w->gradient);
     add_column_sums(graph, part, x->columns, node->in[2]->gradient);
@@ -111,7 +113,7 @@ static void grad_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
     tv_tensor *x = node->in[0], *w = node->in[1], *rstd = node->out[1];
     tv_attrs attrs = {.block = SUM_BLOCK};
     uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
-    tv_tensor *part = tv_activation(graph, blocks, x->columns, "rmsnorm.part");
+    tv_tensor *part = tv_statistic(graph, blocks, x->columns, "rmsnorm.part");
     emit(graph, TV_OP_RMSNORM_PARTIAL, &attrs, (tv_tensor *[]){x, rstd, dy}, part);
     add_column_sums(graph, part, 0, w->gradient);
     contribute(graph, x,

@@ -82,6 +82,11 @@ tv_node *tv_graph_add(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tenso
     return node;
 }
 
+uint32_t tv_dtype_bytes(tv_dtype dtype)
+{
+    return dtype == TV_F16 || dtype == TV_BF16 ? 2 : 4;
+}
+
 uint64_t tv_tensor_count(const tv_tensor *tensor)
 {
     return (uint64_t)tensor->rows * tensor->columns;
@@ -89,5 +94,5 @@ uint64_t tv_tensor_count(const tv_tensor *tensor)
 
 uint64_t tv_tensor_bytes(const tv_tensor *tensor)
 {
-    return tv_tensor_count(tensor) * 4;
+    return tv_tensor_count(tensor) * tv_dtype_bytes(tensor->dtype);
 }

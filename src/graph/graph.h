@@ -13,11 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum tv_dtype { TV_F32, TV_U32 } tv_dtype;
+// Elements in device memory. Kernels compute in float, whatever the storage type.
+typedef enum tv_dtype { TV_F32, TV_U32, TV_F16, TV_BF16 } tv_dtype;
 
 // What a tensor is for; decides where it lives and how its bytes are reported.
 typedef enum tv_kind {
     TV_WEIGHT,
+    TV_MASTER,     // float copy of a 16-bit weight, which the optimizer updates
     TV_GRADIENT,   // of a weight; accumulates over the nodes that add to it
     TV_OPTIMIZER,  // moments
     TV_CONSTANT,   // written once by the host
@@ -39,6 +41,7 @@ struct tv_tensor {
     tv_kind kind;
     uint32_t rows, columns;
     tv_tensor *gradient; // of a weight, or the gradient built so far by tv_graph_backward
+    tv_tensor *master;   // of a weight: its float copy, NULL where the weight is its own
     const struct tv_weight *weight; // how a weight is named and initialised, else NULL
 };
 
@@ -55,7 +58,7 @@ typedef struct tv_attrs {
     uint32_t heads, kv_heads;          // H, Hk
     uint32_t head_size;                // D
     uint32_t rotated;                  // heads that ROPE rotates
-    uint32_t site;                     // which dropout in the model
+    uint32_t site;                     // which dropout in the model, which weight of AdamW
     uint32_t layout;                   // of a matmul: tv_layout
     uint32_t valid;                    // columns that count (V of padded logits)
     uint32_t offset;                   // first column, or first element of a result
@@ -92,6 +95,7 @@ typedef struct tv_graph {
     size_t node_count, node_capacity;
     uint32_t phase; // of nodes added next
     uint32_t phase_count;
+    tv_dtype storage; // of weights and of activations, except small statistics; TV_F32 at first
 } tv_graph;
 
 typedef struct tv_op_info {
@@ -119,6 +123,7 @@ tv_node *tv_graph_add(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tenso
                       tv_tensor *const *out);
 
 const tv_op_info *tv_op_get_info(tv_op op);
+uint32_t tv_dtype_bytes(tv_dtype dtype);
 uint64_t tv_tensor_count(const tv_tensor *tensor); // elements
 uint64_t tv_tensor_bytes(const tv_tensor *tensor);
 

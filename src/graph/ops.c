@@ -9,11 +9,22 @@
 // More than this many elements per partial sum of squares would starve wide devices.
 enum { SUMSQ_BLOCK = 1 << 14 };
 
-tv_tensor *tv_activation(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name)
+static tv_tensor *activation(tv_graph *graph, tv_dtype dtype, uint32_t rows, uint32_t columns,
+                             const char *name)
 {
     char label[96];
     snprintf(label, sizeof label, "%s#%zu", name, graph->tensor_count);
-    return tv_graph_tensor(graph, TV_ACTIVATION, TV_F32, rows, columns, label);
+    return tv_graph_tensor(graph, TV_ACTIVATION, dtype, rows, columns, label);
+}
+
+tv_tensor *tv_activation(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name)
+{
+    return activation(graph, graph->storage, rows, columns, name);
+}
+
+tv_tensor *tv_statistic(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name)
+{
+    return activation(graph, TV_F32, rows, columns, name);
 }
 
 static tv_tensor *add_node(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
@@ -82,7 +93,7 @@ tv_tensor *tv_layernorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *
     TV_CHECK(w->columns == x->columns && b->columns == x->columns, "layernorm: %s", x->name);
     tv_attrs attrs = {.epsilon = epsilon};
     tv_tensor *y = tv_activation(graph, x->rows, x->columns, "layernorm");
-    tv_tensor *stats = tv_activation(graph, x->rows, 2, "layernorm.stats");
+    tv_tensor *stats = tv_statistic(graph, x->rows, 2, "layernorm.stats");
     tv_graph_add(graph, TV_OP_LAYERNORM, &attrs, (tv_tensor *[]){x, w, b},
                  (tv_tensor *[]){y, stats});
     return y;
@@ -93,7 +104,7 @@ tv_tensor *tv_rmsnorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, float epsilon
     TV_CHECK(w->columns == x->columns, "rmsnorm: %s", x->name);
     tv_attrs attrs = {.epsilon = epsilon};
     tv_tensor *y = tv_activation(graph, x->rows, x->columns, "rmsnorm");
-    tv_tensor *rstd = tv_activation(graph, x->rows, 1, "rmsnorm.rstd");
+    tv_tensor *rstd = tv_statistic(graph, x->rows, 1, "rmsnorm.rstd");
     tv_graph_add(graph, TV_OP_RMSNORM, &attrs, (tv_tensor *[]){x, w}, (tv_tensor *[]){y, rstd});
     return y;
 }
@@ -123,7 +134,7 @@ tv_tensor *tv_attention(tv_graph *graph, tv_tensor *qkv, uint32_t batch, uint32_
                       .head_size = head_size,
                       .scale = (float)(1 / sqrt(head_size))};
     tv_tensor *o = tv_activation(graph, qkv->rows, heads * head_size, "attention");
-    tv_tensor *lse = tv_activation(graph, batch, heads * attrs.time, "attention.lse");
+    tv_tensor *lse = tv_statistic(graph, batch, heads * attrs.time, "attention.lse");
     tv_graph_add(graph, TV_OP_ATTENTION, &attrs, &qkv, (tv_tensor *[]){o, lse});
     return o;
 }
@@ -154,8 +165,8 @@ tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, 
     uint32_t rows = chunk < x->rows ? chunk : x->rows;
     uint32_t pitch = (w->rows + 3) / 4 * 4; // kernels read logits four at a time
     tv_attrs attrs = {.valid = w->rows, .block = rows, .backward = backward};
-    tv_tensor *loss = tv_activation(graph, 1, x->rows, "loss");
-    tv_tensor *logits = tv_activation(graph, rows, pitch, "logits");
+    tv_tensor *loss = tv_statistic(graph, 1, x->rows, "loss");
+    tv_tensor *logits = tv_statistic(graph, rows, pitch, "logits");
     tv_tensor *dx = NULL, *dlogits = tv_activation(graph, backward ? rows : 1, pitch, "dlogits");
     if (backward)
         dx = tv_activation(graph, x->rows, x->columns, "loss.dx");
@@ -181,7 +192,7 @@ void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv
     for (size_t i = 0; i < count; i++)
         parts += tv_div_up(tv_tensor_count(gradients[i]), SUMSQ_BLOCK);
     TV_CHECK(parts <= UINT32_MAX, "too many gradients");
-    tv_tensor *part = tv_activation(graph, 1, (uint32_t)parts, "grad_norm.parts");
+    tv_tensor *part = tv_statistic(graph, 1, (uint32_t)parts, "grad_norm.parts");
     uint32_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         tv_attrs attrs = {.offset = offset, .block = SUMSQ_BLOCK};
@@ -195,6 +206,9 @@ void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv
 void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tensor *stat,
               tv_tensor *step, const tv_attrs *attrs)
 {
+    tv_tensor *master = w->master ? w->master : w, *copy = w->master ? w : NULL;
+    TV_CHECK(master->dtype != TV_F16 && m->dtype == v->dtype && m->dtype != TV_F16,
+             "adamw: %s and its moments must be float or bfloat16", w->name);
     tv_graph_add(graph, TV_OP_ADAMW, attrs, (tv_tensor *[]){w->gradient, stat, step},
-                 (tv_tensor *[]){w, m, v});
+                 (tv_tensor *[]){master, m, v, copy});
 }

@@ -58,11 +58,15 @@ void tv_fill(tv_graph *graph, tv_tensor *x, float value);
 void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv_tensor *step,
                   tv_tensor *stat);
 // One AdamW update of w (Loshchilov and Hutter, arXiv 1711.05101); beta1, beta2, epsilon and
-// weight_decay are taken from attrs, the learning rate from the step block.
+// weight_decay are taken from attrs, the learning rate from the step block. Where w has a master,
+// that is updated and w becomes its rounded copy. Weights without a master and moments that are
+// TV_BF16 are rounded at random (shaders/adamw.k), keyed by the step block and attrs' site.
 void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tensor *stat,
               tv_tensor *step, const tv_attrs *attrs);
 
-// A new activation in the graph, named after the op.
+// A new activation in the graph, named after the op: in the graph's storage type, or as floats for
+// statistics and sums.
 tv_tensor *tv_activation(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name);
+tv_tensor *tv_statistic(tv_graph *graph, uint32_t rows, uint32_t columns, const char *name);
 
 #endif

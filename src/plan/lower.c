@@ -46,7 +46,7 @@ tv_err tv_row_step(const tv_lowering *lowering, const tv_tensor *const *tensors,
     uint64_t fits = rows, multiple = unit, row_bytes = 0;
     const tv_tensor *widest = NULL;
     for (size_t i = 0; i < count; i++) {
-        uint64_t bytes = (uint64_t)tensors[i]->columns * 4;
+        uint64_t bytes = (uint64_t)tensors[i]->columns * tv_dtype_bytes(tensors[i]->dtype);
         row_bytes += bytes;
         // Window starts are aligned if the step's bytes are a multiple of the alignment.
         uint64_t align = TV_BINDING_ALIGNMENT / greatest_divisor(TV_BINDING_ALIGNMENT, bytes);
@@ -123,5 +123,6 @@ void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch
         l->choice.name = tv_op_get_info(node->op)->kernel;
     if (l->work == 0)
         for (uint32_t i = 0; i < l->window_count; i++)
-            l->work += 16.0 * (double)l->windows[i].count; // 4 FLOP for each of 4 bytes
+            l->work +=
+                4.0 * (double)l->windows[i].count * tv_dtype_bytes(l->windows[i].tensor->dtype);
 }

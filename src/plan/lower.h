@@ -15,6 +15,9 @@ typedef struct tv_window {
     tv_access access;
 } tv_window;
 
+// A window that starts at a multiple of so many elements is aligned, whatever their type.
+enum { TV_WINDOW_UNIT = TV_BINDING_ALIGNMENT / 2 };
+
 typedef struct tv_launch {
     tv_kernel_choice choice;
     tv_window windows[TV_MAX_BINDINGS];

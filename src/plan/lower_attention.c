@@ -36,7 +36,7 @@ static tv_err emit_sequences(tv_lowering *lowering, const tv_node *node, const c
     TV_TRY(sequence_step(lowering, node, tensors, count, &step));
     while (step > 1 && work * step / batch > lowering->budget) {
         uint32_t half = step / 2;
-        if (half % 64 != 0) // smaller steps might not start aligned
+        if (half % TV_WINDOW_UNIT != 0) // smaller steps might not start aligned
             break;
         step = half;
     }

@@ -7,7 +7,7 @@ static uint64_t element_step(const tv_lowering *lowering, uint64_t count, uint32
     uint64_t step = lowering->caps->max_range / 4;
     uint64_t timely = (uint64_t)(lowering->budget / (16.0 * windows));
     step = tv_min_size(step, tv_max_size(timely, 1 << 20));
-    return step < count ? step - step % (TV_BINDING_ALIGNMENT / 4) : count;
+    return step < count ? step - step % TV_WINDOW_UNIT : count;
 }
 
 // Launches over all elements of `whole` tensors of one size, followed by windows of `extra` ones
@@ -70,18 +70,23 @@ tv_err tv_lower_dropout(tv_lowering *lowering, const tv_node *node)
 tv_err tv_lower_adamw(tv_lowering *lowering, const tv_node *node)
 {
     const tv_attrs *attrs = &node->attrs;
-    tv_launch launch = {
-        .windows = {tv_whole(node->out[0], TV_READ_WRITE), tv_whole(node->out[1], TV_READ_WRITE),
-                    tv_whole(node->out[2], TV_READ_WRITE), tv_whole(node->in[0], TV_READ),
-                    tv_whole(node->in[1], TV_READ), tv_whole(node->in[2], TV_READ)},
-        .window_count = 6};
+    const tv_tensor *w = node->out[0], *m = node->out[1], *v = node->out[2], *copy = node->out[3];
+    uint32_t randomly = (w->dtype == TV_BF16 ? TV_STOCHASTIC_WEIGHT : 0) |
+                        (m->dtype == TV_BF16 ? TV_STOCHASTIC_STATE : 0);
+    tv_launch launch = {.choice.constants = {copy != NULL, randomly},
+                        .windows = {tv_whole(w, TV_READ_WRITE), tv_whole(m, TV_READ_WRITE),
+                                    tv_whole(v, TV_READ_WRITE), tv_whole(node->in[0], TV_READ),
+                                    tv_whole(node->in[1], TV_READ), tv_whole(node->in[2], TV_READ),
+                                    copy ? tv_whole(copy, TV_WRITE) : tv_whole(w, TV_READ)},
+                        .window_count = 7};
+    launch.args.u[2] = attrs->site;
     launch.args.f[0] = (float)attrs->beta1;
     launch.args.f[1] = (float)attrs->beta2;
     launch.args.f[4] = (float)(1 - attrs->beta1);
     launch.args.f[5] = (float)(1 - attrs->beta2);
     launch.args.f[2] = attrs->epsilon;
     launch.args.f[3] = attrs->weight_decay;
-    emit_elements(lowering, node, &launch, 4);
+    emit_elements(lowering, node, &launch, copy ? 5 : 4);
     return TV_OK;
 }
 

@@ -56,10 +56,10 @@ typedef struct steps {
     uint32_t m, n, k;
 } steps;
 
-// Halves a step, keeping it a multiple of 64, which keeps every window aligned.
+// Halves a step, keeping every window aligned.
 static bool halve(uint32_t *step)
 {
-    uint32_t half = (*step / 2 + 63) / 64 * 64;
+    uint32_t half = (*step / 2 + TV_WINDOW_UNIT - 1) / TV_WINDOW_UNIT * TV_WINDOW_UNIT;
     if (half >= *step)
         return false;
     *step = half;
@@ -71,11 +71,11 @@ static tv_err choose_steps(const tv_lowering *lowering, const tv_product *p, ste
     const tv_tensor *ac[] = {p->c, p->a}, *ab[] = {p->b, p->a};
     bool tn = p->layout == TV_TN;
     *s = (steps){p->m, p->n, p->k};
-    TV_TRY(tv_row_step(lowering, ac, tn ? 1 : 2, 64, p->m, &s->m));
+    TV_TRY(tv_row_step(lowering, ac, tn ? 1 : 2, TV_WINDOW_UNIT, p->m, &s->m));
     if (p->layout == TV_NT)
-        TV_TRY(tv_row_step(lowering, &p->b, 1, 64, p->n, &s->n));
+        TV_TRY(tv_row_step(lowering, &p->b, 1, TV_WINDOW_UNIT, p->n, &s->n));
     else
-        TV_TRY(tv_row_step(lowering, ab, tn ? 2 : 1, 64, p->k, &s->k));
+        TV_TRY(tv_row_step(lowering, ab, tn ? 2 : 1, TV_WINDOW_UNIT, p->k, &s->k));
     uint32_t most = lowering->caps->max_groups[1];
     while (2.0 * s->m * s->n * s->k > lowering->budget || s->m / 32 >= most)
         if (!halve(&s->m) && !(p->layout == TV_NT && halve(&s->n)))

@@ -1,6 +1,7 @@
 // Plans: memory, barriers and recorded programs for a graph on a device.
 #include "plan/plan.h"
 
+#include "base/half.h"
 #include "base/text.h"
 #include "plan/lower.h"
 #include "plan/place.h"
@@ -98,6 +99,9 @@ static bool needs_barrier(touched *t, const tv_dispatch *dispatch)
 
 // ----------------------------------------------------------------------------------- recording
 
+static const uint8_t storage_types[] = {
+    [TV_F32] = TV_TYPE_F32, [TV_U32] = 0, [TV_F16] = TV_TYPE_F16, [TV_BF16] = TV_TYPE_BF16};
+
 static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dispatch *dispatch)
 {
     *dispatch = (tv_dispatch){.binding_count = launch->window_count,
@@ -105,15 +109,18 @@ static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dis
                               .args = launch->args,
                               .work = launch->work,
                               .label = launch->label};
+    tv_kernel_choice choice = launch->choice;
     for (uint32_t i = 0; i < launch->window_count; i++) {
         const tv_window *w = &launch->windows[i];
         const tv_spot *spot = spot_of(plan, w->tensor);
+        uint64_t element = tv_dtype_bytes(w->tensor->dtype);
+        choice.storage[i] = storage_types[w->tensor->dtype];
         dispatch->bindings[i] = (tv_binding){.buffer = plan->buffers[spot->block],
-                                             .offset = spot->offset + w->first * 4,
-                                             .size = tv_align_up(w->count * 4, 16),
+                                             .offset = spot->offset + w->first * element,
+                                             .size = tv_align_up(w->count * element, 16),
                                              .access = w->access};
     }
-    return tv_device_kernel(plan->device, &launch->choice, &dispatch->kernel);
+    return tv_device_kernel(plan->device, &choice, &dispatch->kernel);
 }
 
 static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t phase)
@@ -251,7 +258,7 @@ static tv_buffer *window_of(const tv_plan *plan, const tv_tensor *tensor, uint64
 {
     const tv_spot *spot = spot_of(plan, tensor);
     TV_CHECK(first + count <= tv_tensor_count(tensor), "window outside %s", tensor->name);
-    *offset = spot->offset + first * 4;
+    *offset = spot->offset + first * tv_dtype_bytes(tensor->dtype);
     return plan->buffers[spot->block];
 }
 
@@ -260,7 +267,13 @@ tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uin
 {
     uint64_t offset;
     tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
-    return tv_buffer_write(buffer, offset, data, count * 4);
+    if (tv_dtype_bytes(tensor->dtype) == 4)
+        return tv_buffer_write(buffer, offset, data, count * 4);
+    uint16_t *halves = tv_alloc((size_t)count, sizeof *halves);
+    tv_halves_from_floats(tensor->dtype == TV_BF16, data, halves, (size_t)count);
+    tv_err err = tv_buffer_write(buffer, offset, halves, count * sizeof *halves);
+    tv_free(halves);
+    return err;
 }
 
 tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
@@ -268,7 +281,14 @@ tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint
 {
     uint64_t offset;
     tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
-    return tv_buffer_read(buffer, offset, data, count * 4);
+    if (tv_dtype_bytes(tensor->dtype) == 4)
+        return tv_buffer_read(buffer, offset, data, count * 4);
+    uint16_t *halves = tv_alloc((size_t)count, sizeof *halves);
+    tv_err err = tv_buffer_read(buffer, offset, halves, count * sizeof *halves);
+    if (err == TV_OK)
+        tv_floats_from_halves(tensor->dtype == TV_BF16, halves, data, (size_t)count);
+    tv_free(halves);
+    return err;
 }
 
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase)

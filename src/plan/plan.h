@@ -37,7 +37,9 @@ const void *tv_plan_result(const tv_plan *plan, const tv_tensor *tensor);
 tv_err tv_plan_download(tv_plan *plan);
 
 // `count` elements of a tensor of any kind from element `first` on (of activations: only where the
-// phase has just run). Blocks.
+// phase has just run). The host's elements are uint32_t for TV_U32 and float for all other types:
+// 16-bit ones are converted, to nearest even. Blocks. Feeds and results, in contrast, are seen as
+// they lie in memory.
 tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                      const void *data);
 tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,

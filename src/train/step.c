@@ -26,6 +26,7 @@ static void write_step_block(tv_session *s, uint64_t step, uint64_t t, double lr
     block[TV_STEP_LOSS_SCALE] = bits_of((float)(1.0 / (double)valid));
     block[TV_STEP_CORRECT1] = bits_of((float)(1 - pow(beta1, (double)t)));
     block[TV_STEP_CORRECT2] = bits_of((float)sqrt(1 - pow(beta2, (double)t)));
+    block[TV_STEP_UNSCALE] = bits_of(1);
     block[TV_STEP_CLIP] = bits_of((float)c->trainer.gradient_clip_val);
 }
 

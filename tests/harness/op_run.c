@@ -80,6 +80,7 @@ tv_tensor *op_step(op_subject *s, uint32_t position, float clip)
     leaf->words[TV_STEP_CORRECT1] = float_bits(0.3f);
     leaf->words[TV_STEP_CORRECT2] = float_bits(0.4f);
     leaf->words[TV_STEP_LOSS_SCALE] = float_bits(OP_LOSS_SCALE);
+    leaf->words[TV_STEP_UNSCALE] = float_bits(1);
     leaf->words[TV_STEP_CLIP] = float_bits(clip);
     return leaf->tensor;
 }
