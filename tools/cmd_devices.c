@@ -1,10 +1,13 @@
 // trivium devices: every device, with what it can do.
 #include "cmd.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "device/device.h"
+#include "device/selftest.h"
+#include "train/precision.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -12,16 +15,21 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: trivium devices [--json] [--mask ITEM,...]\n"
+    "usage: trivium devices [--all] [--json] [--mask ITEM,...] [--no-selftest]\n"
     "\n"
-    "Lists every device, best first; the number in front is its index for --device. Exits with 1\n"
-    "if there is none.\n"
+    "Lists every device, best first, with what it offers and what Trivium uses of that; the "
+    "number\n"
+    "in front is its index for --device. Each is opened, and a few kernels are run on it. Exits\n"
+    "with 1 if there is none.\n"
     "\n"
-    "  --json        as a JSON array\n"
-    "  --mask ITEMS  as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
-    "                no-storage16 no-subgroup no-timeline no-hostvisible no-texel range=BYTES\n"
-    "                alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION\n"
-    "  --quiet       no hints on stderr\n";
+    "  --all          also GPUs that are listed already, as another driver or API offers them\n"
+    "  --json         as a JSON array\n"
+    "  --mask ITEMS   as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
+    "                 no-storage16 no-subgroup no-timeline no-hostvisible no-texel range=BYTES\n"
+    "                 alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION, or the profile\n"
+    "                 of a device: profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
+    "  --no-selftest  opens no device and runs nothing\n"
+    "  --quiet        no hints on stderr\n";
 
 static const char *const class_names[] = {
     [TV_CLASS_DISCRETE] = "discrete GPU",
@@ -38,15 +46,15 @@ static const char *const class_keys[] = {
 };
 
 static const struct ability {
-    const char *key, *name;
+    const char *key, *name, *opencl_name;
     size_t offset;
 } abilities[] = {
-    {"storage16", "16-bit storage", offsetof(tv_caps, storage16)},
-    {"f16", "16-bit floats", offsetof(tv_caps, f16)},
-    {"bf16", "bfloat16", offsetof(tv_caps, bf16)},
-    {"timeline", "timeline semaphores", offsetof(tv_caps, timeline)},
-    {"host_visible", "host-visible memory", offsetof(tv_caps, host_visible)},
-    {"texel", "texel reads", offsetof(tv_caps, texel)},
+    {"storage16", "16-bit storage", "16-bit storage", offsetof(tv_caps, storage16)},
+    {"f16", "16-bit floats", "16-bit floats", offsetof(tv_caps, f16)},
+    {"bf16", "bfloat16", "bfloat16", offsetof(tv_caps, bf16)},
+    {"timeline", "timeline semaphores", "command buffers", offsetof(tv_caps, timeline)},
+    {"host_visible", "host-visible memory", "host-visible memory", offsetof(tv_caps, host_visible)},
+    {"texel", "texel buffers", "texel buffers", offsetof(tv_caps, texel)},
 };
 
 enum { ABILITY_COUNT = sizeof abilities / sizeof *abilities };
@@ -56,6 +64,91 @@ static bool has_ability(const tv_caps *caps, size_t i)
     return *(const bool *)((const char *)caps + abilities[i].offset);
 }
 
+// A device of the list, and what became of it.
+typedef struct entry {
+    tv_device_info info; // caps are what it offers
+    tv_caps used;        // after the mask and the self-test
+    bool tested;
+    double milliseconds; // that opening it and its test took
+    char *failure;       // the line of an opening that failed, else NULL
+} entry;
+
+static bool is_vulkan(const entry *e)
+{
+    return strcmp(e->info.backend, "vulkan") == 0;
+}
+
+// What Trivium makes of a capability. `text` returns NULL where that does not apply.
+static const char *storage_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    return e->used.storage16 ? "native" : "packed in 32-bit words";
+}
+
+static const char *halves_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    bool native = e->used.f16 && (e->used.storage16 || !is_vulkan(e));
+    return native ? "driver" : "bit operations";
+}
+
+static const char *bf16_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    return e->used.bf16 ? "driver" : "bit operations";
+}
+
+static const char *rows_text(const entry *e, char buffer[64])
+{
+    snprintf(buffer, 64, "subgroup of %u", (unsigned)e->used.subgroup);
+    return e->used.subgroup ? buffer : "shared memory";
+}
+
+static const char *reads_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    if (!is_vulkan(e))
+        return NULL;
+    return e->used.texel ? "texel buffers" : "storage buffers";
+}
+
+static const char *copies_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    return e->used.host_visible ? "mapped device memory" : "staging buffers";
+}
+
+static const char *segments_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    if (is_vulkan(e))
+        return e->used.timeline ? "timeline semaphores" : "fences";
+    return e->used.timeline ? "command buffers" : "one command after the other";
+}
+
+static const char *precision_text(const entry *e, char buffer[64])
+{
+    (void)buffer;
+    tv_precision_choice choice = tv_precision_auto(&e->used, e->info.device_class);
+    return tv_precision_get_info(choice.precision)->name;
+}
+
+static const struct use {
+    const char *key, *name;
+    const char *(*text)(const entry *e, char buffer[64]);
+} uses[] = {
+    {"storage16", "16-bit storage", storage_text},
+    {"half_conversion", "half conversion", halves_text},
+    {"bfloat16", "bfloat16", bf16_text},
+    {"row_reductions", "row reductions", rows_text},
+    {"reads", "reads", reads_text},
+    {"copies", "copies", copies_text},
+    {"segments", "segments", segments_text},
+    {"precision", "precision: auto", precision_text},
+};
+
+enum { USE_COUNT = sizeof uses / sizeof *uses };
+
 static void format_uuid(const uint8_t uuid[16], char out[37])
 {
     for (size_t i = 0; i < 16; i++)
@@ -64,7 +157,7 @@ static void format_uuid(const uint8_t uuid[16], char out[37])
 
 // ------------------------------------------------------------------------------------- for people
 
-static void print_caps(const tv_caps *caps)
+static void print_limits(const tv_caps *caps)
 {
     char memory[32], alloc[32], range[32], shared[32];
     tv_format_bytes(caps->memory, memory);
@@ -72,88 +165,208 @@ static void print_caps(const tv_caps *caps)
     tv_format_bytes(caps->max_range, range);
     tv_format_bytes(caps->shared_bytes, shared);
     printf("   memory   %s; buffers up to %s, windows up to %s\n", memory, alloc, range);
-    printf("   groups   up to %u lanes, %s shared", (unsigned)caps->max_group, shared);
-    if (caps->subgroup)
-        printf(", subgroups of %u", (unsigned)caps->subgroup);
-    printf("\n   can      ");
-    const char *comma = "";
-    for (size_t i = 0; i < ABILITY_COUNT; i++)
-        if (has_ability(caps, i)) {
-            printf("%s%s", comma, abilities[i].name);
-            comma = ", ";
-        }
-    printf("%s\n", *comma ? "" : "nothing beyond the least");
+    printf("   groups   up to %u lanes, %s shared\n", (unsigned)caps->max_group, shared);
     if (caps->speed < 1)
         printf("   speed    masked to %g of its own\n", caps->speed);
 }
 
-static void print_device(size_t index, const tv_device_info *info)
+static void print_offers(const entry *e)
 {
+    const tv_caps *caps = &e->info.caps;
+    const char *comma = "";
+    printf("   offers   ");
+    for (size_t i = 0; i < ABILITY_COUNT; i++)
+        if (has_ability(caps, i)) {
+            printf("%s%s", comma, is_vulkan(e) ? abilities[i].name : abilities[i].opencl_name);
+            comma = ", ";
+        }
+    if (caps->subgroup)
+        printf("%ssubgroups of %u", comma, (unsigned)caps->subgroup);
+    else if (!*comma)
+        printf("nothing beyond the least");
+    putchar('\n');
+}
+
+static void print_uses(const entry *e)
+{
+    const char *title = "uses";
+    for (size_t i = 0; i < USE_COUNT; i++) {
+        char buffer[64];
+        const char *text = uses[i].text(e, buffer);
+        if (!text)
+            continue;
+        printf("   %-8s %-16s %s\n", title, uses[i].name, text);
+        title = "";
+    }
+}
+
+static void print_device(size_t index, size_t listed_count, const entry *e, const entry *same)
+{
+    const tv_device_info *info = &e->info;
     char uuid[37];
     format_uuid(info->uuid, uuid);
-    printf("%zu  %s\n", index, info->name);
+    if (index < listed_count)
+        printf("%zu  %s\n", index, info->name);
+    else
+        printf("=  %s\n", info->name);
     printf("   what     %s from %s, %s:%u\n", class_names[info->device_class], info->vendor,
            info->backend, (unsigned)info->index);
+    if (same)
+        printf("   note     the same GPU as %s:%u; --device %s:%u takes it\n", same->info.backend,
+               (unsigned)same->info.index, info->backend, (unsigned)info->index);
     printf("   driver   %s\n", info->driver);
     printf("   uuid     %s\n", uuid);
-    if (info->problem[0])
+    if (info->pci[0])
+        printf("   pci      %s\n", info->pci);
+    if (info->problem[0]) {
         printf("   PROBLEM  %s\n", info->problem);
-    else
-        print_caps(&info->caps);
+        return;
+    }
+    print_limits(&e->used);
+    print_offers(e);
+    print_uses(e);
+    if (e->failure)
+        printf("   PROBLEM  %s\n", e->failure);
+    else if (e->tested)
+        printf("   test     passed; opened and tested in %.0f ms\n", e->milliseconds);
 }
 
 // --------------------------------------------------------------------------------- for programs
 
-static json_t *json_of(size_t index, const tv_device_info *info)
+static json_t *json_of_caps(const tv_caps *caps)
 {
-    char uuid[37];
-    const tv_caps *caps = &info->caps;
-    format_uuid(info->uuid, uuid);
     json_t *object = json_pack(
-        "{s:I, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "index", (json_int_t)index, "backend",
-        info->backend, "backend_index", (json_int_t)info->index, "name", info->name, "vendor",
-        info->vendor, "driver", info->driver, "uuid", uuid, "class", class_keys[info->device_class],
-        "problem", info->problem[0] ? json_string(info->problem) : json_null());
-    json_t *can = json_pack(
         "{s:I, s:I, s:I, s:[I,I,I], s:I, s:I, s:I, s:f}", "subgroup", (json_int_t)caps->subgroup,
         "max_group", (json_int_t)caps->max_group, "shared_bytes", (json_int_t)caps->shared_bytes,
         "max_groups", (json_int_t)caps->max_groups[0], (json_int_t)caps->max_groups[1],
         (json_int_t)caps->max_groups[2], "max_range", (json_int_t)caps->max_range, "max_alloc",
         (json_int_t)caps->max_alloc, "memory", (json_int_t)caps->memory, "speed", caps->speed);
     for (size_t i = 0; i < ABILITY_COUNT; i++)
-        json_object_set_new(can, abilities[i].key, json_boolean(has_ability(caps, i)));
-    json_object_set_new(object, "caps", can);
+        json_object_set_new(object, abilities[i].key, json_boolean(has_ability(caps, i)));
     return object;
 }
 
-static void print_json(const tv_device_info *infos, size_t count)
+static json_t *json_of_uses(const entry *e)
 {
-    json_t *array = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_of(i, &infos[i]));
-    json_dumpf(array, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(array);
+    json_t *object = json_object();
+    for (size_t i = 0; i < USE_COUNT; i++) {
+        char buffer[64];
+        const char *text = uses[i].text(e, buffer);
+        if (text)
+            json_object_set_new(object, uses[i].key, json_string(text));
+    }
+    return object;
 }
 
-static tv_err apply_mask(const char *mask, tv_device_info *infos, size_t count)
+static json_t *json_of_test(const entry *e)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!infos[i].problem[0] && tv_mask_apply(mask, &infos[i].caps) != TV_OK)
+    if (!e->tested)
+        return json_null();
+    if (e->failure)
+        return json_pack("{s:b, s:s}", "passed", 0, "error", e->failure);
+    return json_pack("{s:b, s:f}", "passed", 1, "ms", e->milliseconds);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+// `caps` are those that Trivium uses, after the mask; `offered` are the driver's.
+static json_t *json_of(size_t index, size_t listed_count, const entry *e, const entry *same)
+{
+    const tv_device_info *info = &e->info;
+    char uuid[37], place[32] = "";
+    format_uuid(info->uuid, uuid);
+    if (same)
+        snprintf(place, sizeof place, "%s:%u", same->info.backend, (unsigned)same->info.index);
+    json_t *object =
+        json_pack("{s:o, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:o}", "index",
+                  index < listed_count ? json_integer((json_int_t)index) : json_null(), "backend",
+                  info->backend, "backend_index", (json_int_t)info->index, "name", info->name,
+                  "vendor", info->vendor, "driver", info->driver, "uuid", uuid, "pci",
+                  text_or_null(info->pci), "class", class_keys[info->device_class], "same_as",
+                  text_or_null(place), "problem", text_or_null(info->problem));
+    json_object_set_new(object, "caps", json_of_caps(&e->used));
+    json_object_set_new(object, "offered", json_of_caps(&info->caps));
+    json_object_set_new(object, "uses", json_of_uses(e));
+    json_object_set_new(object, "selftest", json_of_test(e));
+    return object;
+}
+
+// ---------------------------------------------------------------------------------------- listing
+
+static void open_entry(entry *e, const char *mask)
+{
+    char place[32];
+    tv_device *device = NULL;
+    double since = tv_now_seconds();
+    snprintf(place, sizeof place, "%s:%u", e->info.backend, (unsigned)e->info.index);
+    e->tested = true;
+    if (tv_device_open(place, mask ? mask : "", &device) == TV_OK)
+        e->used = tv_device_get_info(device)->caps; // the test may have taken something away
+    else
+        e->failure = tv_strdup(tv_error_message());
+    e->milliseconds = 1e3 * (tv_now_seconds() - since);
+    tv_device_close(&device);
+}
+
+static tv_err make_entries(const tv_device_info *infos, size_t count, const char *mask, bool test,
+                           entry *entries)
+{
+    for (size_t i = 0; i < count; i++) {
+        entry *e = &entries[i];
+        e->info = infos[i];
+        e->used = infos[i].caps;
+        if (infos[i].problem[0])
+            continue;
+        if (tv_mask_apply(mask, &e->used) != TV_OK)
             return tv_fail_in(TV_EUSAGE, "%s", infos[i].name);
+        if (test)
+            open_entry(e, mask);
+    }
     return TV_OK;
 }
 
-static tv_err list_devices(const char *mask, bool json)
+static const entry *same_listed(const entry *e, const entry *entries, size_t listed_count)
+{
+    for (size_t i = 0; i < listed_count; i++)
+        if (e != &entries[i] && tv_device_is_same(&e->info, &entries[i].info))
+            return &entries[i];
+    return NULL;
+}
+
+static void print_entries(const entry *entries, size_t count, size_t listed_count, bool json)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const entry *same =
+            i < listed_count ? NULL : same_listed(&entries[i], entries, listed_count);
+        if (json)
+            json_array_append_new(array, json_of(i, listed_count, &entries[i], same));
+        else
+            print_device(i, listed_count, &entries[i], same);
+    }
+    if (json) {
+        json_dumpf(array, stdout, JSON_INDENT(2));
+        putchar('\n');
+    }
+    json_decref(array);
+}
+
+static tv_err list_devices(const char *mask, bool all, bool json, bool test)
 {
     tv_device_info *infos;
-    size_t count;
-    TV_TRY(tv_device_list(&infos, &count));
-    tv_err err = apply_mask(mask, infos, count);
-    if (err == TV_OK && json)
-        print_json(infos, count);
-    for (size_t i = 0; err == TV_OK && !json && i < count; i++)
-        print_device(i, &infos[i]);
+    size_t count, listed_count;
+    TV_TRY(tv_device_list_all(&infos, &count, &listed_count));
+    count = all ? count : listed_count;
+    entry *entries = tv_alloc(count + 1, sizeof *entries);
+    tv_err err = make_entries(infos, count, mask, test, entries);
+    if (err == TV_OK)
+        print_entries(entries, count, listed_count, json);
+    for (size_t i = 0; i < count; i++)
+        tv_free(entries[i].failure);
+    tv_free(entries);
     tv_free(infos);
     if (err == TV_OK && count == 0)
         return tv_fail(TV_ENODEVICE,
@@ -164,10 +377,12 @@ static tv_err list_devices(const char *mask, bool json)
 
 int cmd_devices(int argc, char **argv)
 {
-    bool json = false, done;
+    bool all = false, json = false, done;
     const char *mask = getenv("TRIVIUM_MASK");
-    const cmd_option options[] = {{.name = "json", .flag = &json},
-                                  {.name = "mask", .value = &mask}};
+    const cmd_option options[] = {{.name = "all", .flag = &all},
+                                  {.name = "json", .flag = &json},
+                                  {.name = "mask", .value = &mask},
+                                  CMD_NO_SELFTEST};
     int positional;
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &positional, &done);
@@ -175,5 +390,5 @@ int cmd_devices(int argc, char **argv)
         return cmd_finish(err);
     if (positional > 0)
         return cmd_finish(tv_fail(TV_EUSAGE, "trivium devices takes no '%s'", argv[1]));
-    return cmd_finish(list_devices(mask, json));
+    return cmd_finish(list_devices(mask, all, json, tv_selftest_wanted()));
 }

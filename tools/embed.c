@@ -4,7 +4,8 @@
 //
 // The manifest has one line per row of the table:
 //     spirv NAME FLAVOR FILE          a SPIR-V module; its descriptors are read from the module
-//     opencl NAME FILE [DEFINE...]    an OpenCL C text; its #include "..." lines are resolved
+//     opencl NAME FILE [DEFINE...]    an OpenCL C text; its #include "..." lines are resolved,
+//                                     and #line directives tell where each part comes from
 //
 // SPIR-V numbers are from the Khronos specification, version 1.3.
 #include "device/kernels.h"
@@ -24,6 +25,7 @@ typedef struct row {
     size_t words; // of SPIR-V, 0: an OpenCL row
     tv_descriptor descriptors[MAX_DESCRIPTORS];
     size_t descriptor_count;
+    unsigned shared_bytes, shared_lane_bytes;
 } row;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
@@ -56,8 +58,13 @@ static char *read_file(const char *path, size_t *size)
 // ------------------------------------------------------------------------------ SPIR-V
 
 enum {
+    OP_TYPE_INT = 21,
+    OP_TYPE_FLOAT = 22,
+    OP_TYPE_VECTOR = 23,
     OP_TYPE_IMAGE = 25,
+    OP_TYPE_ARRAY = 28,
     OP_TYPE_POINTER = 32,
+    OP_CONSTANT = 43,
     OP_SPEC_CONSTANT = 50,
     OP_VARIABLE = 59,
     OP_LOAD = 61,
@@ -67,6 +74,7 @@ enum {
     DECORATION_SPEC_ID = 1,
     DECORATION_BINDING = 33,
     STORAGE_UNIFORM_CONSTANT = 0,
+    STORAGE_WORKGROUP = 4,
     STORAGE_BUFFER = 12,
     FORMAT_RGBA32F = 1,
     FORMAT_R32F = 3,
@@ -80,6 +88,9 @@ typedef struct spirv_id {
     unsigned format;           // of an image type
     unsigned pointee;          // of a pointer type
     unsigned kind;             // of a variable with a binding: tv_descriptor_kind + 1
+    unsigned bytes;            // of a type; where per_lane, of one element
+    bool per_lane;             // an array with an element for each lane
+    unsigned value;            // of a constant
     bool used;
 } spirv_id;
 
@@ -108,6 +119,20 @@ static void note_declaration(const char *path, spirv_id *ids, const uint32_t *w,
         else if (w[2] == DECORATION_SPEC_ID)
             ids[w[1]].spec_id = w[3] + 1;
         break;
+    case OP_TYPE_INT:
+    case OP_TYPE_FLOAT:
+        ids[w[1]].bytes = w[2] / 8;
+        break;
+    case OP_TYPE_VECTOR:
+        ids[w[1]].bytes = w[3] * ids[w[2]].bytes;
+        break;
+    case OP_CONSTANT:
+        ids[w[2]].value = w[3];
+        break;
+    case OP_TYPE_ARRAY: // a length that is no plain constant is the group's
+        ids[w[1]].per_lane = ids[w[3]].value == 0;
+        ids[w[1]].bytes = ids[w[2]].bytes * (ids[w[3]].value ? ids[w[3]].value : 1);
+        break;
     case OP_TYPE_IMAGE:
         ids[w[1]].format = w[8];
         break;
@@ -123,6 +148,9 @@ static void note_declaration(const char *path, spirv_id *ids, const uint32_t *w,
             ids[w[2]].kind = TV_DESCRIPTOR_STORAGE + 1;
         } else if (w[3] == STORAGE_UNIFORM_CONSTANT) {
             ids[w[2]].kind = 1 + texel_kind(path, ids[ids[w[1]].pointee].format);
+        } else if (w[3] == STORAGE_WORKGROUP) {
+            const spirv_id *type = &ids[ids[w[1]].pointee];
+            *(type->per_lane ? &r->shared_lane_bytes : &r->shared_bytes) += type->bytes;
         }
         break;
     default:
@@ -213,6 +241,15 @@ static void write_bytes(text *t, const char *data, size_t size)
         fprintf(t->out, "%d,%s", data[i], ++t->bytes % 24 == 0 ? "\n" : "");
 }
 
+// Tells the compiler where the next line comes from, so that its messages do.
+static void write_place(text *t, const char *path, unsigned line)
+{
+    char place[MAX_PATH + 32];
+    const char *slash = strrchr(path, '/');
+    int length = snprintf(place, sizeof place, "#line %u \"%s\"\n", line, slash ? slash + 1 : path);
+    write_bytes(t, place, (size_t)length);
+}
+
 // Writes the file's text; each file that it includes takes the place of its first #include line.
 static void write_text(text *t, const char *path)
 {
@@ -225,7 +262,9 @@ static void write_text(text *t, const char *path)
     snprintf(t->included[t->included_count++], MAX_PATH, "%s", path);
     size_t size;
     char *data = read_file(path, &size);
-    for (char *line = data; *line;) {
+    unsigned number = 1;
+    write_place(t, path, number);
+    for (char *line = data; *line; number++) {
         size_t length = strcspn(line, "\n");
         length += line[length] == '\n';
         char name[256], next[MAX_PATH];
@@ -235,6 +274,7 @@ static void write_text(text *t, const char *path)
             if (snprintf(next, sizeof next, "%.*s%s", folder, path, name) >= MAX_PATH)
                 die("%s: too long a path", name);
             write_text(t, next);
+            write_place(t, path, number + 1);
         } else {
             write_bytes(t, line, length);
         }
@@ -289,7 +329,8 @@ static void read_row(char *line, FILE *out, size_t index, row *r)
 
 static void write_row(FILE *out, size_t i, const row *r)
 {
-    fprintf(out, "    {\"%s\", %u, %u, %u, ", r->name, r->flavor, r->width, r->group);
+    fprintf(out, "    {\"%s\", %u, %u, %u, %u, %u, ", r->name, r->flavor, r->width, r->group,
+            r->shared_bytes, r->shared_lane_bytes);
     if (r->words == 0)
         fprintf(out, "NULL, 0, NULL, 0, opencl_%zu, \"%s\"},\n", i, r->defines);
     else if (r->descriptor_count == 0)
@@ -299,12 +340,17 @@ static void write_row(FILE *out, size_t i, const row *r)
                 r->descriptor_count);
 }
 
-// The OpenCL row has no reflection: it takes the group size of the SPIR-V row before it.
-static void borrow_groups(row *rows, size_t count)
+// The OpenCL row has no reflection: it takes what is known from the SPIR-V rows before it, of which
+// the plainest flavour uses as much shared memory.
+static void borrow_facts(row *rows, size_t count)
 {
-    for (size_t i = 1; i < count; i++) {
-        if (rows[i].words == 0 && strcmp(rows[i].name, rows[i - 1].name) == 0)
-            rows[i].group = rows[i - 1].group;
+    for (size_t i = 0; i < count; i++) {
+        row *r = &rows[i];
+        for (size_t j = i; r->words == 0 && j-- > 0 && strcmp(rows[j].name, r->name) == 0;) {
+            r->group = rows[j].group;
+            r->shared_bytes = rows[j].shared_bytes;
+            r->shared_lane_bytes = rows[j].shared_lane_bytes;
+        }
     }
 }
 
@@ -329,7 +375,7 @@ int main(int argc, char **argv)
         read_row(line, out, count, &rows[count]);
         count++;
     }
-    borrow_groups(rows, count);
+    borrow_facts(rows, count);
     fputs("\nconst tv_kernel_code tv_kernel_codes[] = {\n", out);
     for (size_t i = 0; i < count; i++)
         write_row(out, i, &rows[i]);

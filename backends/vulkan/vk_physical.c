@@ -222,7 +222,6 @@ static void describe_caps(const query *q, tv_vk_physical *physical)
     const VkPhysicalDeviceLimits *limits = &q->properties.properties.limits;
     bool software = physical->info.device_class == TV_CLASS_CPU;
     tv_caps *caps = &physical->info.caps;
-    // bf16 stays false: no kernel asks for native bfloat16.
     caps->storage16 = q->storage16.storageBuffer16BitAccess;
     caps->f16 = q->float16.shaderFloat16;
     caps->timeline = q->timeline.timelineSemaphore;
@@ -302,6 +301,7 @@ static tv_err describe(VkPhysicalDevice handle, uint32_t index, tv_vk_physical *
         physical->info.caps.memory =
             usable_memory(handle, &all, physical->info.device_class, &physical->memory);
         describe_caps(&q, physical);
+        physical->info.caps.bf16 = has(&all, "VK_KHR_shader_bfloat16"); // newer than our headers
         describe_problem(&q, physical);
     }
     tv_free(all.list);

@@ -1,5 +1,6 @@
 // The device front: checks every argument, keeps what all backends share, and calls the backend.
 #include "device/front.h"
+#include "device/selftest.h"
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -9,17 +10,59 @@
 
 // ------------------------------------------------------------------------------- opening, closing
 
-// TRIVIUM_FAULT=lost:N
+// TRIVIUM_FAULT=lost:N or wrong:NAME
 static tv_err read_fault(uint64_t *run)
 {
     const char *fault = getenv("TRIVIUM_FAULT");
     *run = 0;
     if (!fault || !*fault)
         return TV_OK;
+    if (tv_starts_with(fault, "wrong:"))
+        return tv_selftest_check_fault(fault + strlen("wrong:"));
     if (!tv_starts_with(fault, "lost:") || !tv_parse_u64(fault + strlen("lost:"), run) || *run == 0)
-        return tv_fail(TV_EUSAGE, "TRIVIUM_FAULT=%s: only lost:N is known, N counted from 1",
+        return tv_fail(TV_EUSAGE,
+                       "TRIVIUM_FAULT=%s: only lost:N, N counted from 1, and wrong:NAME are known",
                        fault);
     return TV_OK;
+}
+
+static tv_err open_selected(const tv_selection *selection, tv_device **device)
+{
+    tv_device *opened = NULL;
+    TV_TRY(selection->backend->device_open(&selection->info, &opened));
+    opened->backend = selection->backend;
+    opened->info = selection->info;
+    opened->rate = tv_rate_guess(selection->info.device_class) * selection->info.caps.speed;
+    pthread_mutex_init(&opened->lock, NULL);
+    *device = opened;
+    return TV_OK;
+}
+
+// Closes the device and keeps the line of the failure.
+static tv_err give_up(tv_device **device, tv_err err)
+{
+    char *line = tv_strdup(tv_error_message());
+    tv_device_close(device);
+    tv_fail(err, "%s", line);
+    tv_free(line);
+    return err;
+}
+
+// Opens it anew without the driver's half conversions where they are wrong.
+static tv_err open_tested(tv_selection *selection, tv_device **device)
+{
+    bool wrong_halves = false;
+    TV_TRY(open_selected(selection, device));
+    if (!tv_selftest_wanted())
+        return TV_OK;
+    tv_err err = tv_device_selftest(*device, &wrong_halves);
+    if (err == TV_OK && wrong_halves) {
+        tv_device_close(device);
+        selection->info.caps.f16 = false;
+        TV_TRY(open_selected(selection, device));
+        err = tv_device_selftest(*device, &wrong_halves);
+    }
+    return err == TV_OK ? TV_OK : give_up(device, err);
 }
 
 tv_err tv_device_open(const char *which, const char *mask, tv_device **device)
@@ -33,12 +76,9 @@ tv_err tv_device_open(const char *which, const char *mask, tv_device **device)
     if (tv_mask_apply(mask ? mask : getenv("TRIVIUM_MASK"), &info->caps) != TV_OK)
         return tv_fail_in(TV_EUSAGE, "%s", info->name);
     tv_device *opened = NULL;
-    TV_TRY(selection.backend->device_open(info, &opened));
-    opened->backend = selection.backend;
-    opened->info = *info;
-    opened->rate = tv_rate_guess(info->device_class);
+    TV_TRY(open_tested(&selection, &opened));
+    opened->runs = 0; // the self-test's do not count
     opened->fault_run = fault_run;
-    pthread_mutex_init(&opened->lock, NULL);
     *device = opened;
     return TV_OK;
 }
@@ -189,6 +229,28 @@ static const tv_kernel *find_made(const tv_device *device, const tv_kernel_choic
     return NULL;
 }
 
+uint64_t tv_kernel_shared_bytes(const tv_kernel_code *code, uint32_t group)
+{
+    return code->shared_bytes + (uint64_t)code->shared_lane_bytes * group;
+}
+
+static tv_err check_limits(const tv_device *device, const tv_kernel_code *code,
+                           const tv_kernel_choice *choice)
+{
+    const tv_device_info *info = &device->info;
+    if (choice->group > info->caps.max_group)
+        return tv_fail(TV_EDEVICE, "%s: kernel '%s' needs groups of %u lanes, the device takes %u",
+                       info->name, choice->name, (unsigned)choice->group,
+                       (unsigned)info->caps.max_group);
+    uint64_t shared = tv_kernel_shared_bytes(code, choice->group);
+    if (shared > info->caps.shared_bytes)
+        return tv_fail(TV_EDEVICE,
+                       "%s: kernel '%s' needs %llu bytes of shared memory, the device has %u",
+                       info->name, choice->name, (unsigned long long)shared,
+                       (unsigned)info->caps.shared_bytes);
+    return TV_OK;
+}
+
 tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice, const tv_kernel **kernel)
 {
     TV_CHECK(device && choice && choice->name && kernel, "no device, no name or no place");
@@ -200,12 +262,10 @@ tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice, const
     tv_kernel_choice full = *choice;
     full.name = code->name; // the caller's string may not live as long
     full.group = choice->group ? choice->group : code->group;
-    if (full.group > device->info.caps.max_group)
-        return tv_fail(TV_EDEVICE, "%s: kernel '%s' in groups of %u, the device takes %u",
-                       device->info.name, full.name, full.group, device->info.caps.max_group);
     *kernel = find_made(device, &full);
     if (*kernel)
         return TV_OK;
+    TV_TRY(check_limits(device, code, &full));
     tv_kernel *made = NULL;
     TV_TRY(tv_device_note(device, device->backend->kernel_create(device, code, &full, &made)));
     made->device = device;

@@ -47,8 +47,8 @@ typedef enum tv_device_class {
 typedef struct tv_caps {
     bool storage16;    // 16-bit loads and stores; else 16-bit types are packed in 32-bit words
     bool f16;          // the driver's half precision; else halves are converted by bit operations
-    bool bf16;         // the driver's bfloat16
-    bool timeline;     // timeline semaphores
+    bool bf16;         // the driver's bfloat16; kernels convert it by bit operations all the same
+    bool timeline;     // Vulkan: timeline semaphores; OpenCL: command buffers
     bool host_visible; // device memory that the host can map
     bool texel;        // reads through texel buffers are preferred (software drivers)
     uint32_t subgroup; // lanes per subgroup if its size is known and sums and shuffles work, else 0
@@ -86,7 +86,7 @@ tv_err tv_device_list_all(tv_device_info **infos, size_t *count, size_t *listed_
 bool tv_device_is_same(const tv_device_info *a, const tv_device_info *b);
 
 // Opens a device. `which`: NULL or "auto" (the first usable one of the list), an index into the
-// list, a UUID, a part of a name, "vulkan" (the first usable one of that backend), "vulkan:N" (its
+// list, a UUID, a part of a name, "vulkan" (the best one of that backend), "vulkan:N" (its
 // N-th) or "null". A backend's name and a UUID also find what the list leaves out. `mask`: NULL or
 // comma-separated items that make the device look poorer (see tv_mask_apply); NULL takes
 // TRIVIUM_MASK from the environment. TV_ENODEVICE if there is none, TV_EUSAGE if a name fits

@@ -13,6 +13,18 @@ typedef struct tv_selection {
 // Finds the device that `which` names (see tv_device_open).
 tv_err tv_device_select(const char *which, tv_selection *selection);
 
+// Sorts infos, given in the order of backends.def, best first, and puts behind them those of which
+// another one is the same device and preferred: usable before unusable, then the earlier backend or
+// driver. Returns how many are before those.
+size_t tv_device_arrange(tv_device_info *infos, size_t count);
+
+// tv_device_select among infos that tv_device_arrange has sorted; *found points into them.
+tv_err tv_device_find(const char *which, const tv_device_info *infos, size_t count,
+                      size_t listed_count, const tv_device_info **found);
+
+// Bytes of shared memory that each group of so many lanes needs.
+uint64_t tv_kernel_shared_bytes(const tv_kernel_code *code, uint32_t group);
+
 // TV_ELOST with a line of its own if the device was lost earlier.
 tv_err tv_device_alive(const tv_device *device);
 

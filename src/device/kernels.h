@@ -34,6 +34,8 @@ typedef struct tv_kernel_code {
     uint32_t flavor;       // TV_FLAVOR_ bits
     uint32_t width;        // subgroup size that it was written for, 0: any
     uint32_t group;        // default work-group size (specialization constant 0)
+    uint32_t shared_bytes; // shared memory of a group, and what comes to it for each lane
+    uint32_t shared_lane_bytes;
     const uint32_t *spirv; // NULL in the OpenCL row
     size_t spirv_words;
     const tv_descriptor *descriptors;

@@ -12,6 +12,7 @@ typedef enum mask_kind {
     MASK_LIMIT32,  // NAME=N: lowers a uint32_t
     MASK_LIMIT64,  // NAME=BYTES: lowers a uint64_t
     MASK_SPEED,    // speed=FRACTION
+    MASK_PROFILE,  // profile=NAME
 } mask_kind;
 
 static const struct mask_item {
@@ -32,9 +33,27 @@ static const struct mask_item {
     {"shared", MASK_LIMIT32, offsetof(tv_caps, shared_bytes)},
     {"group", MASK_LIMIT32, offsetof(tv_caps, max_group)},
     {"speed", MASK_SPEED, 0},
+    {"profile", MASK_PROFILE, 0},
 };
 
-enum { MASK_ITEM_COUNT = sizeof mask_items / sizeof *mask_items };
+static const struct profile {
+    const char *name;
+    tv_caps caps;
+} profiles[] = {
+#define PROFILE(name, ...) {name, {__VA_ARGS__}},
+#include "device/profiles.def"
+#undef PROFILE
+};
+
+enum {
+    MASK_ITEM_COUNT = sizeof mask_items / sizeof *mask_items,
+    PROFILE_COUNT = sizeof profiles / sizeof *profiles
+};
+
+static uint64_t whole_windows(uint64_t bytes)
+{
+    return bytes / TV_BINDING_ALIGNMENT * TV_BINDING_ALIGNMENT;
+}
 
 static tv_err lower(const char *item, const char *value, uint64_t present, uint64_t *result)
 {
@@ -54,7 +73,7 @@ static tv_err lower_bytes(const char *item, const char *value, uint64_t *field)
     if (bytes < TV_BINDING_ALIGNMENT)
         return tv_fail(TV_EUSAGE, "mask: '%s' is too small; %d bytes are the least", item,
                        TV_BINDING_ALIGNMENT);
-    *field = bytes / TV_BINDING_ALIGNMENT * TV_BINDING_ALIGNMENT;
+    *field = whole_windows(bytes);
     return TV_OK;
 }
 
@@ -68,6 +87,53 @@ static tv_err apply_subgroup(const char *item, const char *value, uint32_t *subg
                        item, (unsigned)*subgroup);
     *subgroup = (uint32_t)lanes;
     return TV_OK;
+}
+
+static uint32_t least32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t least64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Lowers to what both have. The subgroup size stays the device's own.
+static void lower_to(const tv_caps *profile, tv_caps *caps)
+{
+    for (size_t i = 0; i < MASK_ITEM_COUNT; i++)
+        if (mask_items[i].kind == MASK_OFF &&
+            !*(const bool *)((const char *)profile + mask_items[i].offset))
+            *(bool *)((char *)caps + mask_items[i].offset) = false;
+    caps->subgroup = profile->subgroup ? caps->subgroup : 0;
+    caps->max_group = least32(caps->max_group, profile->max_group);
+    caps->shared_bytes = least32(caps->shared_bytes, profile->shared_bytes);
+    for (int i = 0; i < 3; i++)
+        caps->max_groups[i] = least32(caps->max_groups[i], profile->max_groups[i]);
+    caps->max_range = least64(caps->max_range, whole_windows(profile->max_range));
+    caps->max_alloc = least64(caps->max_alloc, whole_windows(profile->max_alloc));
+}
+
+static tv_err apply_profile(const char *name, tv_caps *caps)
+{
+    const char *names[PROFILE_COUNT];
+    for (size_t i = 0; i < PROFILE_COUNT; i++) {
+        names[i] = profiles[i].name;
+        if (strcmp(name, names[i]) == 0) {
+            lower_to(&profiles[i].caps, caps);
+            return TV_OK;
+        }
+    }
+    const char *near = tv_nearest_name(name, names, PROFILE_COUNT);
+    if (near)
+        return tv_fail(TV_EUSAGE, "mask: no profile '%s'; did you mean '%s'?", name, near);
+    tv_text all = {0};
+    for (size_t i = 0; i < PROFILE_COUNT; i++)
+        tv_text_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    tv_err err = tv_fail(TV_EUSAGE, "mask: no profile '%s'; there are %s", name, all.data);
+    tv_text_finish(&all);
+    return err;
 }
 
 static tv_err apply_item(const struct mask_item *row, const char *item, const char *value,
@@ -92,6 +158,8 @@ static tv_err apply_item(const struct mask_item *row, const char *item, const ch
         break;
     case MASK_LIMIT64:
         return lower_bytes(item, value, field);
+    case MASK_PROFILE:
+        return apply_profile(value, caps);
     case MASK_SPEED:
         if (!tv_parse_double(value, &caps->speed) || caps->speed <= 0 || caps->speed > 1)
             return tv_fail(TV_EUSAGE, "mask: '%s' needs a fraction above 0 and up to 1", item);
@@ -110,6 +178,7 @@ static tv_err find_and_apply(char *item, tv_caps *caps)
         if (strlen(names[i]) == length && strncmp(names[i], item, length) == 0)
             return apply_item(&mask_items[i], item, equals ? equals + 1 : NULL, caps);
     }
+    item[length] = 0;
     const char *near = tv_nearest_name(item, names, MASK_ITEM_COUNT);
     return tv_fail(TV_EUSAGE, "mask: no item '%s'%s%s%s", item, near ? "; did you mean '" : "",
                    near ? near : "", near ? "'?" : "");

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static const double SEGMENT_SECONDS = 0.1;   // what one submission may cost
 static const double DISPATCH_SECONDS = 0.05; // what one dispatch may cost
@@ -196,7 +197,7 @@ static void measure(tv_program *program)
     double slowest = 0;
     program->seconds = 0;
     for (size_t i = 0; i < program->segment_count; i++) {
-        double seconds = device->backend->segment_seconds(program, i);
+        double seconds = device->backend->segment_seconds(program, i) / device->info.caps.speed;
         double rate = program->segments[i].work / (seconds > 0 ? seconds : 1);
         program->seconds += seconds;
         if (seconds >= MEASURE_SECONDS && rate > 0 && (slowest == 0 || rate < slowest))
@@ -207,10 +208,20 @@ static void measure(tv_program *program)
         device->rate = sqrt(device->rate * slowest);
 }
 
+// What a masked speed costs comes out of the waiting.
+static void slow_down(double seconds)
+{
+    struct timespec pause = {.tv_sec = (time_t)seconds};
+    pause.tv_nsec = (long)(1e9 * (seconds - (double)pause.tv_sec));
+    if (seconds > 0)
+        nanosleep(&pause, NULL);
+}
+
 // The program is over, and so are those run before it.
 static void complete(tv_program *program)
 {
     tv_device *device = program->device;
+    double lost = 0;
     pthread_mutex_lock(&device->lock);
     while (program->running) {
         tv_program *oldest = device->in_flight;
@@ -218,8 +229,10 @@ static void complete(tv_program *program)
         oldest->reached = oldest->segment_count;
         device->in_flight = oldest->next;
         measure(oldest);
+        lost += oldest->seconds * (1 - device->info.caps.speed);
     }
     pthread_mutex_unlock(&device->lock);
+    slow_down(lost);
 }
 
 static void put_in_flight(tv_program *program)

@@ -1,0 +1,95 @@
+// OpenCL: buffers, and copies between host and device.
+#include "cl_internal.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+static tv_cl_device *device_of(const tv_cl_buffer *buffer)
+{
+    return (tv_cl_device *)buffer->head.device;
+}
+
+// Where buffers are concerned, all of these say that memory does not suffice.
+static tv_err memory_status(cl_int status, const char *call)
+{
+    tv_err err = tv_cl_status(status, call);
+    bool full = status == CL_OUT_OF_RESOURCES || status == CL_INVALID_BUFFER_SIZE;
+    return full ? TV_EMEMORY : err;
+}
+
+tv_err tv_cl_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
+{
+    tv_cl_device *device = (tv_cl_device *)head;
+    bool host = device->caps->host_visible;
+    cl_int status;
+    // Padded, so that reads of whole vectors stay inside.
+    cl_mem memory = device->cl.clCreateBuffer(
+        device->context, CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0),
+        tv_align_up(size, TV_BINDING_ALIGNMENT), NULL, &status);
+    TV_TRY(memory_status(status, "clCreateBuffer"));
+    // Drivers allocate at the first use; a full device shall be noticed here, not in a program.
+    static const uint8_t zero;
+    status = device->cl.clEnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, sizeof zero, &zero,
+                                             0, NULL, NULL);
+    if (status != CL_SUCCESS) {
+        device->cl.clReleaseMemObject(memory);
+        return memory_status(status, "clEnqueueWriteBuffer");
+    }
+    tv_cl_buffer *made = tv_alloc(1, sizeof *made);
+    made->memory = memory;
+    made->mapped = host;
+    *buffer = &made->head;
+    return TV_OK;
+}
+
+void tv_cl_buffer_destroy(tv_buffer *head)
+{
+    tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    device_of(buffer)->cl.clReleaseMemObject(buffer->memory);
+    tv_free(buffer);
+}
+
+static tv_err map(const tv_cl_buffer *buffer, cl_map_flags flags, uint64_t offset, uint64_t size,
+                  void **mapped)
+{
+    tv_cl_device *device = device_of(buffer);
+    cl_int status;
+    *mapped = device->cl.clEnqueueMapBuffer(device->queue, buffer->memory, CL_TRUE, flags, offset,
+                                            size, 0, NULL, NULL, &status);
+    return tv_cl_status(status, "clEnqueueMapBuffer");
+}
+
+// What comes after it in the queue sees the data.
+static tv_err unmap(const tv_cl_buffer *buffer, void *mapped)
+{
+    tv_cl_device *device = device_of(buffer);
+    return CL(
+        device->cl.clEnqueueUnmapMemObject(device->queue, buffer->memory, mapped, 0, NULL, NULL));
+}
+
+tv_err tv_cl_buffer_write(tv_buffer *head, uint64_t offset, const void *data, uint64_t size)
+{
+    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    tv_cl_device *device = device_of(buffer);
+    if (!buffer->mapped)
+        return CL(device->cl.clEnqueueWriteBuffer(device->queue, buffer->memory, CL_TRUE, offset,
+                                                  size, data, 0, NULL, NULL));
+    void *mapped;
+    TV_TRY(map(buffer, CL_MAP_WRITE_INVALIDATE_REGION, offset, size, &mapped));
+    memcpy(mapped, data, size);
+    return unmap(buffer, mapped);
+}
+
+tv_err tv_cl_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
+{
+    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    tv_cl_device *device = device_of(buffer);
+    if (!buffer->mapped)
+        return CL(device->cl.clEnqueueReadBuffer(device->queue, buffer->memory, CL_TRUE, offset,
+                                                 size, data, 0, NULL, NULL));
+    void *mapped;
+    TV_TRY(map(buffer, CL_MAP_READ, offset, size, &mapped));
+    memcpy(data, mapped, size);
+    return unmap(buffer, mapped);
+}
