@@ -1,37 +1,47 @@
 // Ops on a device: every row of the table of cases, and the update over many steps.
 #include "base/memory.h"
+#include "conformance/judge.h"
 #include "graph/ops.h"
-#include "harness/op_table.h"
+#include "harness/harness.h"
 #include "plan/plan.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static bool run_case(tv_device *device, const op_case *row)
+static bool run_case(tv_device *device, const tv_case *row, tv_dtype storage)
 {
-    op_subject subject;
-    op_result result;
-    op_subject_init(&subject, row);
-    bool good = op_run(&subject, device, &result) == TV_OK;
+    tv_trial trial;
+    tv_trial_result result;
+    tv_verdict verdicts[TV_VERDICTS];
+    char name[32];
+    tv_trial_init(&trial, row, storage);
+    bool good = tv_trial_run(&trial, device, &result) == TV_OK;
     if (!good)
         print_error("  %s\n", tv_error_message());
-    good = good && op_result_check(&subject, &result);
-    op_result_finish(&result);
-    op_subject_finish(&subject);
+    size_t count = good ? tv_judge(&trial, &result, verdicts) : 0;
+    for (size_t i = 0; i < count; i++) {
+        tv_verdict_name(&verdicts[i], name);
+        if (!verdicts[i].good)
+            print_error("  %s: %s\n", name, verdicts[i].why);
+        good &= verdicts[i].good;
+    }
+    tv_trial_result_finish(&result);
+    tv_trial_finish(&trial);
     return good;
 }
 
 static void run_op(tv_device *device, tv_op op)
 {
     size_t failed = 0;
-    for (size_t i = 0; i < op_table_count; i++)
-        if (op_table[i].op == op && !run_case(device, &op_table[i])) {
-            char name[128];
-            op_case_name(&op_table[i], name);
-            print_error("  in %s\n", name);
-            failed++;
-        }
+    for (size_t i = 0; i < tv_case_count; i++)
+        for (int k = 0; k < TV_STORAGE_COUNT; k++)
+            if (tv_cases[i].op == op && !run_case(device, &tv_cases[i], tv_storages[k])) {
+                char name[128];
+                tv_case_name(&tv_cases[i], name);
+                print_error("  in %s as %s\n", name, tv_dtype_name(tv_storages[k]));
+                failed++;
+            }
     assert_int_equal(failed, 0);
 }
 
@@ -49,15 +59,15 @@ static void test_every_op_is_covered(void **state)
 {
     size_t built[TV_OP_COUNT] = {0}, differentiated[TV_OP_COUNT] = {0};
     (void)state;
-    for (size_t i = 0; i < op_table_count; i++) {
-        const op_check check = op_table[i].check;
-        op_subject subject;
-        op_subject_init(&subject, &op_table[i]);
-        for (size_t n = 0; n < subject.graph->node_count; n++)
-            if (check == OP_FORWARD || check == OP_GRADIENT || check == OP_LOSS)
-                built[subject.graph->nodes[n]->op]++;
-        differentiated[op_table[i].op] += check == OP_GRADIENT || check == OP_LOSS;
-        op_subject_finish(&subject);
+    for (size_t i = 0; i < tv_case_count; i++) {
+        const tv_case_check check = tv_cases[i].check;
+        bool checked = check != TV_CASE_FINITE && check != TV_CASE_LOSS_FINITE;
+        tv_trial trial;
+        tv_trial_init(&trial, &tv_cases[i], TV_F32);
+        for (size_t n = 0; n < trial.graph->node_count && checked; n++)
+            built[trial.graph->nodes[n]->op]++;
+        differentiated[tv_cases[i].op] += checked && check != TV_CASE_FORWARD;
+        tv_trial_finish(&trial);
     }
     for (tv_op op = 0; op < TV_OP_COUNT; op++) {
         const tv_op_info *info = tv_op_get_info(op);
@@ -111,12 +121,12 @@ static void update_destroy(update *u)
 // One step on the device; returns the statistics.
 static const float *update_run(update *u, uint32_t t, const float *gradient, float lr, float clip)
 {
-    float correct1 = (float)(1 - pow(u->attrs.beta1, t));
+    float one = 1, correct1 = (float)(1 - pow(u->attrs.beta1, t));
     float correct2 = (float)sqrt(1 - pow(u->attrs.beta2, t));
     uint32_t *step = tv_plan_feed(u->plan, u->step);
     memcpy(&step[TV_STEP_LR], &lr, 4);
     memcpy(&step[TV_STEP_CLIP], &clip, 4);
-    memcpy(&step[TV_STEP_UNSCALE], &(float){1}, 4);
+    memcpy(&step[TV_STEP_UNSCALE], &one, 4);
     memcpy(&step[TV_STEP_CORRECT1], &correct1, 4);
     memcpy(&step[TV_STEP_CORRECT2], &correct2, 4);
     assert_ok(tv_plan_upload(u->plan));

@@ -2,8 +2,9 @@
 // the same device without that limit; and GPT-2's embedding, which is larger than what some devices
 // bind at once.
 #include "base/memory.h"
+#include "conformance/case.h"
 #include "graph/ops.h"
-#include "harness/op_table.h"
+#include "harness/harness.h"
 #include "plan/plan.h"
 
 #include <math.h>
@@ -36,32 +37,36 @@ static int close_devices(void **state)
 }
 
 // Sums in another order may differ by a few roundings of their terms, which have about the size of
-// 1 or of the result: a sum of n terms differs by about sqrt(n) roundings, n at most 1030.
-static bool nearly_same(const float *a, const float *b, size_t count)
+// 1 or of the result: a sum of n terms differs by about sqrt(n) roundings, n at most 1030. Where
+// that takes a value across the middle of two of a 16-bit type, it becomes the other one, twice a
+// rounding away.
+static bool nearly_same(const float *a, const float *b, size_t count, tv_dtype type)
 {
     double *want = tv_alloc(count, sizeof *want);
     for (size_t i = 0; i < count; i++)
         want[i] = b[i];
     tv_distance d = tv_compare(a, want, count);
     tv_free(want);
-    return d.relative * (d.rms > 0 ? d.rms : 1) <= 0x1p-24 * sqrt(1030) * fmax(d.rms, 1);
+    double limit = tv_rounding(TV_F32) * sqrt(1030) * fmax(d.rms, 1);
+    limit += type == TV_F32 ? 0 : 2 * tv_rounding(type) * d.rms;
+    return d.relative * (d.rms > 0 ? d.rms : 1) <= limit;
 }
 
-static bool compare(const op_subject *s, const op_result *plain, const op_result *poor)
+static bool compare(const tv_trial *t, const tv_trial_result *plain, const tv_trial_result *poor)
 {
-    if (s->row->exact && !op_result_same(s, plain, poor)) {
+    if (t->row->exact && !tv_trial_same_outputs(t, plain, poor)) {
         print_error("  outputs differ in their bits\n");
         return false;
     }
-    for (uint32_t i = 0; i < s->output_count; i++)
+    for (uint32_t i = 0; i < t->output_count; i++)
         if (!nearly_same(poor->outputs[i], plain->outputs[i],
-                         (size_t)tv_tensor_count(s->outputs[i]))) {
+                         (size_t)tv_tensor_count(t->outputs[i]), t->outputs[i]->dtype)) {
             print_error("  output %u differs\n", i);
             return false;
         }
-    for (uint32_t i = 0; i < s->leaf_count; i++)
+    for (uint32_t i = 0; i < t->leaf_count; i++)
         if (plain->gradients[i] &&
-            !nearly_same(poor->gradients[i], plain->gradients[i], s->leaves[i].count)) {
+            !nearly_same(poor->gradients[i], plain->gradients[i], t->leaves[i].count, t->storage)) {
             print_error("  the gradient of leaf %u differs\n", i);
             return false;
         }
@@ -69,37 +74,39 @@ static bool compare(const op_subject *s, const op_result *plain, const op_result
 }
 
 // Whether splitting changed nothing; *split: whether there was any.
-static bool run_case(const devices *d, const op_case *row, bool *split)
+static bool run_case(const devices *d, const tv_case *row, tv_dtype storage, bool *split)
 {
-    op_subject s;
-    op_result plain = {0}, poor = {0};
-    op_subject_init(&s, row);
-    bool good = op_run(&s, d->plain, &plain) == TV_OK && op_run(&s, d->poor, &poor) == TV_OK;
+    tv_trial t;
+    tv_trial_result plain = {0}, poor = {0};
+    tv_trial_init(&t, row, storage);
+    bool good =
+        tv_trial_run(&t, d->plain, &plain) == TV_OK && tv_trial_run(&t, d->poor, &poor) == TV_OK;
     if (!good)
         print_error("  %s\n", tv_error_message());
     // What is infinite or saturated is no matter of order, but differs by more than roundings.
     bool comparable = row->spread == 0;
-    good = good && (!comparable || compare(&s, &plain, &poor));
-    *split = poor.dispatches > plain.dispatches;
-    op_result_finish(&plain);
-    op_result_finish(&poor);
-    op_subject_finish(&s);
+    good = good && (!comparable || compare(&t, &plain, &poor));
+    *split |= poor.dispatches > plain.dispatches;
+    tv_trial_result_finish(&plain);
+    tv_trial_result_finish(&poor);
+    tv_trial_finish(&t);
     return good;
 }
 
+// Every row as floats, and in one of the two 16-bit types: they are split alike.
 static void test_table(void **state)
 {
     bool split[TV_OP_COUNT] = {false};
     size_t failed = 0;
-    for (size_t i = 0; i < op_table_count; i++) {
-        bool more = false;
-        if (!run_case(*state, &op_table[i], &more)) {
+    for (size_t i = 0; i < 2 * tv_case_count; i++) {
+        const tv_case *row = &tv_cases[i / 2];
+        tv_dtype storage = i % 2 == 0 ? TV_F32 : i / 2 % 2 == 0 ? TV_F16 : TV_BF16;
+        if (!run_case(*state, row, storage, &split[row->op])) {
             char name[128];
-            op_case_name(&op_table[i], name);
-            print_error("  in %s\n", name);
+            tv_case_name(row, name);
+            print_error("  in %s as %s\n", name, tv_dtype_name(storage));
             failed++;
         }
-        split[op_table[i].op] |= more;
     }
     assert_int_equal(failed, 0);
     static const tv_op must[] = {TV_OP_FILL,        TV_OP_ADD,        TV_OP_GELU,

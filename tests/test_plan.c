@@ -1,8 +1,9 @@
 // Plans without a device that computes: barriers, bounds, placement, memory.
 #include "base/memory.h"
+#include "conformance/case.h"
 #include "graph/grad.h"
 #include "graph/ops.h"
-#include "harness/op_table.h"
+#include "harness/harness.h"
 #include "model/model.h"
 #include "plan/place.h"
 #include "plan/plan.h"
@@ -227,15 +228,16 @@ static void test_table(void **state)
 {
     tv_device *poor;
     assert_ok(tv_device_open("null", "range=304K", &poor));
-    for (size_t i = 0; i < op_table_count; i++) {
-        op_subject subject;
+    for (size_t i = 0; i < TV_STORAGE_COUNT * tv_case_count; i++) {
+        const tv_case *row = &tv_cases[i / TV_STORAGE_COUNT];
+        tv_trial trial;
         char name[128];
-        op_case_name(&op_table[i], name);
-        op_subject_init(&subject, &op_table[i]);
-        if (run_all(subject.graph, *state) != TV_OK || run_all(subject.graph, poor) != TV_OK)
+        tv_case_name(row, name);
+        tv_trial_init(&trial, row, tv_storages[i % TV_STORAGE_COUNT]);
+        if (run_all(trial.graph, *state) != TV_OK || run_all(trial.graph, poor) != TV_OK)
             fail_msg("%s: %s", name, tv_error_message());
-        check_graph(subject.graph, *state, 1u << 30);
-        op_subject_finish(&subject);
+        check_graph(trial.graph, *state, 1u << 30);
+        tv_trial_finish(&trial);
     }
     tv_device_close(&poor);
 }
