@@ -64,7 +64,8 @@ cat >keys.expected <<'TEXT'
 TEXT
 check "the keys of metrics.jsonl" diff <(keys_of <run/metrics.jsonl) keys.expected
 check "the header of metrics.csv" grep -qx \
-  "step,loss,val_loss,lr,grad_norm,tokens,tokens_per_s,flops_per_s,step_ms,skipped" run/metrics.csv
+  "step,loss,val_loss,lr,grad_norm,tokens,tokens_per_s,flops_per_s,step_ms,skipped,loss_scale" \
+  run/metrics.csv
 check "a line of metrics.csv per line of metrics.jsonl" \
   test "$(wc -l <run/metrics.csv)" = "$(($(wc -l <run/metrics.jsonl) + 1))"
 check "steps 1 to 12 are logged" diff <(values run step | sort -nu) <(seq 1 12)

@@ -1,126 +1,17 @@
 // Models on a device against PyTorch in double precision: the golden files, and stories260K.
-#include "harness/harness.h"
+#include "harness/golden.h"
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "formats/safetensors.h"
 #include "graph/ops.h"
 #include "train/generator.h"
-#include "train/session.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { STEPS = 50 };
-
-// A golden folder opened as a training session on the test device.
-typedef struct golden {
-    const char *name;
-    tv_safetensors file;
-    tv_config config;
-    tv_session session;
-    int32_t *inputs, *targets; // [STEPS, batch, T]
-    char folder[512];
-} golden;
-
-static void *read_tensor(const golden *g, const char *name, tv_st_dtype dtype, size_t count)
-{
-    const tv_safetensor *tensor;
-    assert_ok(tv_safetensors_get(&g->file, name, &tensor));
-    assert_int_equal(tensor->dtype, dtype);
-    assert_int_equal(tensor->count, count);
-    return memcpy(tv_alloc(tensor->size, 1), tensor->data, tensor->size);
-}
-
-// The configuration that tools/golden.py trains with.
-static void configure(golden *g, uint32_t batch, uint32_t time, uint32_t micro_batch)
-{
-    tv_text text = {0};
-    tv_text_printf(&text,
-                   "data: {seq_len: %u}\n"
-                   "trainer: {max_steps: 50, global_batch_size: %u, micro_batch_size: %u,\n"
-                   "  gradient_clip_val: 1.0}\n"
-                   "optimizer: {lr: 1.0e-3, betas: [0.9, 0.95], eps: 1.0e-8, weight_decay: 0.1}\n"
-                   "lr_scheduler: {name: cosine, warmup_steps: 10, min_lr: 1.0e-4}\n",
-                   time, batch, micro_batch);
-    tv_config_init(&g->config);
-    assert_ok(tv_config_parse(&g->config, (uint8_t *)text.data, text.length, "golden"));
-    tv_text_finish(&text);
-}
-
-static void open_session(golden *g, tv_device *device, uint32_t batch, uint32_t time,
-                         uint32_t micro_batch)
-{
-    char path[600];
-    tv_session *s = &g->session;
-    configure(g, batch, time, micro_batch);
-    *s = (tv_session){.config = &g->config,
-                      .schedule = {TV_SCHEDULE_COSINE, 1e-3, 1e-4, 10, 0, STEPS},
-                      .device = device,
-                      .global_batch = batch,
-                      .micro_batch = micro_batch,
-                      .seq_len = time};
-    snprintf(path, sizeof path, "%s/config.json", g->folder);
-    assert_ok(tv_model_config_read(path, &s->model_config));
-    tv_step_options options = {.batch = micro_batch,
-                               .time = time,
-                               .beta1 = 0.9,
-                               .beta2 = 0.95,
-                               .epsilon = 1e-8f,
-                               .weight_decay = 0.1f,
-                               .update = true};
-    s->graph = tv_step_graph_create(&s->model_config, &options);
-    assert_ok(tv_plan_create(s->graph->graph, device, &s->plan));
-    snprintf(path, sizeof path, "%s/model.safetensors", g->folder);
-    assert_ok(tv_weights_load(s->plan, s->graph->model, path));
-    tv_moments moments = {s->graph->first_moments, s->graph->second_moments};
-    assert_ok(tv_moments_clear(s->plan, s->graph->model, &moments));
-    s->ids = tv_alloc((size_t)batch * time, sizeof *s->ids);
-    s->targets = tv_alloc((size_t)batch * time, sizeof *s->targets);
-    s->samples = tv_alloc(batch, sizeof *s->samples);
-}
-
-static void golden_open(golden *g, tv_device *device, const char *name, bool accumulate)
-{
-    char path[600];
-    const tv_safetensor *inputs;
-    g->name = name;
-    snprintf(g->folder, sizeof g->folder, "%s/golden/%s", TV_TEST_DATA, name);
-    snprintf(path, sizeof path, "%s/golden.safetensors", g->folder);
-    assert_ok(tv_safetensors_open(path, &g->file));
-    assert_ok(tv_safetensors_get(&g->file, "inputs", &inputs));
-    assert_int_equal(inputs->rank, 3);
-    assert_int_equal(inputs->shape[0], STEPS);
-    uint32_t batch = (uint32_t)inputs->shape[1], time = (uint32_t)inputs->shape[2];
-    g->inputs = read_tensor(g, "inputs", TV_ST_I32, inputs->count);
-    g->targets = read_tensor(g, "targets", TV_ST_I32, inputs->count);
-    open_session(g, device, batch, time, accumulate ? 1 : batch);
-}
-
-static void golden_close(golden *g)
-{
-    g->session.device = NULL; // the test's
-    tv_session_close(&g->session);
-    tv_config_finish(&g->config);
-    tv_safetensors_close(&g->file);
-    tv_free(g->inputs);
-    tv_free(g->targets);
-}
-
-static void set_batch(golden *g, size_t step)
-{
-    tv_session *s = &g->session;
-    size_t count = (size_t)s->global_batch * s->seq_len;
-    for (size_t i = 0; i < count; i++) {
-        int32_t target = g->targets[step * count + i];
-        s->ids[i] = (uint32_t)g->inputs[step * count + i];
-        s->targets[i] = target < 0 ? TV_NO_TARGET : (uint32_t)target;
-    }
-}
-
-static void check_relative(const golden *g, const char *what, size_t step, double got, double want,
-                           double tolerance)
+static void check_relative(const tv_golden *g, const char *what, size_t step, double got,
+                           double want, double tolerance)
 {
     if (!(fabs(got - want) <= tolerance * fabs(want)))
         fail_msg("%s: %s of step %zu is %.9g, PyTorch has %.9g", g->name, what, step + 1, got,
@@ -128,7 +19,7 @@ static void check_relative(const golden *g, const char *what, size_t step, doubl
 }
 
 // A weight's gradient, part by part, as the checkpoint names them.
-static void check_gradient(const golden *g, const tv_tensor *weight)
+static void check_gradient(const tv_golden *g, const tv_tensor *weight)
 {
     const tv_session *s = &g->session;
     for (uint32_t i = 0; i < weight->weight->part_count; i++) {
@@ -136,7 +27,7 @@ static void check_gradient(const golden *g, const tv_tensor *weight)
         size_t count = (size_t)part->rows * weight->columns;
         char name[160];
         snprintf(name, sizeof name, "grad.%s", part->name);
-        float *want = read_tensor(g, name, TV_ST_F32, count);
+        float *want = tv_golden_read(g, name, TV_ST_F32, count);
         float *got = tv_alloc(count, sizeof *got);
         assert_ok(tv_plan_read(s->plan, weight->gradient, (uint64_t)part->first * weight->columns,
                                count, got));
@@ -155,16 +46,13 @@ static void check_gradient(const golden *g, const tv_tensor *weight)
 
 static void check_run(tv_device *device, const char *name, bool gradients, bool accumulate)
 {
-    golden g = {0};
-    golden_open(&g, device, name, accumulate);
-    double *losses = read_tensor(&g, "losses", TV_ST_F64, STEPS);
-    double *norms = read_tensor(&g, "grad_norms", TV_ST_F64, STEPS);
-    double *lrs = read_tensor(&g, "lrs", TV_ST_F64, STEPS);
-    tv_train_state state = {0};
-    for (size_t step = 0; step < STEPS; step++) {
-        tv_step_report report;
-        set_batch(&g, step);
-        assert_ok(tv_session_train(&g.session, &state, &report));
+    tv_golden g;
+    tv_golden_open(&g, device, name, &(tv_golden_options){.accumulate = accumulate});
+    double *losses = tv_golden_read(&g, "losses", TV_ST_F64, TV_GOLDEN_STEPS);
+    double *norms = tv_golden_read(&g, "grad_norms", TV_ST_F64, TV_GOLDEN_STEPS);
+    double *lrs = tv_golden_read(&g, "lrs", TV_ST_F64, TV_GOLDEN_STEPS);
+    for (size_t step = 0; step < TV_GOLDEN_STEPS; step++) {
+        tv_step_report report = tv_golden_step(&g);
         assert_true(report.finite);
         check_relative(&g, "loss", step, report.loss, losses[step], step == 0 ? 1e-5 : 1e-4);
         check_relative(&g, "gradient norm", step, report.grad_norm, norms[step], 1e-3);
@@ -175,7 +63,7 @@ static void check_run(tv_device *device, const char *name, bool gradients, bool 
     tv_free(losses);
     tv_free(norms);
     tv_free(lrs);
-    golden_close(&g);
+    tv_golden_close(&g);
 }
 
 static void test_gpt2(void **state)
@@ -206,8 +94,8 @@ static void test_shakespeare_twin(void **state)
 // Logits of step 0, through a graph of their own.
 static void check_logits(tv_device *device, const char *name)
 {
-    golden g = {0};
-    golden_open(&g, device, name, false);
+    tv_golden g;
+    tv_golden_open(&g, device, name, &(tv_golden_options){0});
     tv_session *s = &g.session;
     uint32_t rows = s->global_batch * s->seq_len, vocabulary = s->model_config.vocab_size;
     tv_graph *graph = tv_graph_create();
@@ -222,13 +110,13 @@ static void check_logits(tv_device *device, const char *name)
     char path[600];
     snprintf(path, sizeof path, "%s/model.safetensors", g.folder);
     assert_ok(tv_weights_load(plan, model, path));
-    set_batch(&g, 0);
+    tv_golden_set_batch(&g, 0);
     memcpy(tv_plan_feed(plan, in.ids), s->ids, rows * sizeof *s->ids);
     assert_ok(tv_plan_upload(plan));
     assert_ok(tv_plan_run(plan, 0));
     assert_ok(tv_plan_wait(plan, 0));
     assert_ok(tv_plan_download(plan));
-    float *want = read_tensor(&g, "logits", TV_ST_F32, (size_t)rows * vocabulary);
+    float *want = tv_golden_read(&g, "logits", TV_ST_F32, (size_t)rows * vocabulary);
     const float *got = tv_plan_result(plan, logits);
     for (size_t i = 0; i < (size_t)rows * vocabulary; i++)
         if (!(fabsf(got[i] - want[i]) <= 2e-5f))
@@ -237,7 +125,7 @@ static void check_logits(tv_device *device, const char *name)
     tv_plan_destroy(&plan);
     tv_model_destroy(&model);
     tv_graph_destroy(&graph);
-    golden_close(&g);
+    tv_golden_close(&g);
 }
 
 static void test_logits(void **state)

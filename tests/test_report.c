@@ -70,18 +70,19 @@ static void test_lines_as_written(void **state)
     metrics.grad_norm = INFINITY;
     metrics.tokens = 40960;
     metrics.skipped = 1;
+    metrics.loss_scale = 65536;
     assert_int_equal(tv_loggers_write(loggers, &metrics), TV_OK);
     metrics = tv_metrics_none(10);
     metrics.val_loss = 2.75;
     assert_int_equal(tv_loggers_write(loggers, &metrics), TV_OK);
     char *json = read_text(*state, "metrics.jsonl"), *csv = read_text(*state, "metrics.csv");
     assert_string_equal(json, "{\"step\": 10, \"loss\": 2.5, \"lr\": 0.001, \"tokens\": 40960, "
-                              "\"skipped\": 1}\n"
+                              "\"skipped\": 1, \"loss_scale\": 65536}\n"
                               "{\"step\": 10, \"val_loss\": 2.75, \"skipped\": 0}\n");
     assert_string_equal(csv, "step,loss,val_loss,lr,grad_norm,tokens,tokens_per_s,flops_per_s,"
-                             "step_ms,skipped\n"
-                             "10,2.5,,0.001,,40960,,,,1\n"
-                             "10,,2.75,,,,,,,0\n");
+                             "step_ms,skipped,loss_scale\n"
+                             "10,2.5,,0.001,,40960,,,,1,65536\n"
+                             "10,,2.75,,,,,,,0,\n");
     tv_free(json);
     tv_free(csv);
     tv_loggers_destroy(&loggers);

@@ -26,6 +26,7 @@ static const char help[] =
     "  --top-p P         draws among the likeliest tokens that together have probability P (1)\n"
     "  --seed S          the same seed gives the same text (1)\n"
     "  --device D        auto, an index of `trivium devices`, a UUID, or a part of a name\n"
+    "  --no-selftest     does not check first that the device computes correctly\n"
     "  --quiet           no speed line\n";
 
 typedef struct request {
@@ -175,7 +176,7 @@ int cmd_generate(int argc, char **argv)
         {.name = "greedy", .flag = &o.greedy},  {.name = "temperature", .value = &o.temperature},
         {.name = "top-k", .value = &o.top_k},   {.name = "top-p", .value = &o.top_p},
         {.name = "seed", .value = &o.seed},     {.name = "device", .value = &device},
-        {.name = "mask", .value = &mask}};
+        {.name = "mask", .value = &mask},       CMD_NO_SELFTEST};
     request r;
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);

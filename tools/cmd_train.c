@@ -1,12 +1,17 @@
 // trivium train: a run from its configuration.
 #include "cmd.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "data/tokenizer.h"
+#include "device/device.h"
 #include "dist/comm.h"
 #include "formats/config.h"
+#include "plan/plan.h"
 #include "train/run_dir.h"
+#include "train/step_graph.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -17,6 +22,7 @@ static const char help[] =
     "usage: trivium train CONFIG.yaml [KEY=VALUE ...] [--device D] [--mask M] [--resume "
     "auto|PATH]\n"
     "       trivium train --print-config [CONFIG.yaml] [KEY=VALUE ...]\n"
+    "       trivium train --print-memory CONFIG.yaml [KEY=VALUE ...] [--device D]\n"
     "\n"
     "Trains the model that CONFIG.yaml describes and writes run_dir: metrics.jsonl, metrics.csv,\n"
     "loss.png, log.txt, checkpoints/. Keys are those of the file (trainer.max_steps=50); they can\n"
@@ -25,9 +31,12 @@ static const char help[] =
     "  --device D        auto, an index of `trivium devices`, a UUID, or a part of a name\n"
     "  --mask M          makes the device look poorer (no-f16,range=128M,...)\n"
     "  --share-device    lets several ranks use one device\n"
+    "  --no-selftest     does not check first that the device computes correctly\n"
     "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
     "  --resume PATH     goes on from that run or checkpoint\n"
     "  --print-config    prints every key with its value and meaning, and ends\n"
+    "  --print-memory    prints what each precision would take in the device's memory, and ends;\n"
+    "                    --device null needs no device\n"
     "  --quiet           only warnings and errors\n"
     "\n"
     "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n"
@@ -85,6 +94,89 @@ static void print_config(const tv_config *config)
     fputs(text.data, stdout);
     tv_text_finish(&text);
 }
+
+// -------------------------------------------------------------------------------------- memory
+
+static tv_err read_model_config(const tv_config *config, tv_model_config *model)
+{
+    tv_text folder = {0}, path = {0};
+    tv_tokenizer *tokenizer = NULL;
+    tv_err err = TV_OK;
+    if (config->model.from[0])
+        err = tv_model_folder(config->model.from, &folder);
+    if (err == TV_OK && folder.length)
+        tv_path_join(&path, folder.data, "config.json");
+    if (err == TV_OK)
+        err = tv_config_model(config, path.data, model);
+    if (err == TV_OK && model->vocab_size == 0)
+        err = tv_tokenizer_open_data(config->data.train, &tokenizer);
+    if (tokenizer)
+        model->vocab_size = (uint32_t)tv_tokenizer_vocab_size(tokenizer);
+    tv_tokenizer_destroy(&tokenizer);
+    tv_text_finish(&folder);
+    tv_text_finish(&path);
+    return err;
+}
+
+static tv_err print_memory_row(const tv_model_config *model, const tv_step_options *options,
+                               const tv_caps *caps, uint64_t *reference)
+{
+    static const tv_kind shown[] = {TV_WEIGHT, TV_MASTER, TV_GRADIENT, TV_OPTIMIZER, TV_ACTIVATION};
+    tv_plan_memory memory;
+    tv_step_graph *graph = tv_step_graph_create(model, options);
+    tv_err err = tv_plan_measure(graph->graph, caps, &memory);
+    tv_step_graph_destroy(&graph);
+    if (err != TV_OK)
+        return err;
+    if (*reference == 0)
+        *reference = memory.total;
+    uint64_t other = memory.total;
+    printf("%-11s %-5s", tv_precision_get_info(options->precision)->name,
+           tv_moment_dtype_name(options->moments));
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        printf(" %11.1f", (double)memory.bytes[shown[i]] / 0x1p20);
+        other -= memory.bytes[shown[i]];
+    }
+    printf(" %7.1f %9.1f %6.1f %%\n", (double)other / 0x1p20, (double)memory.total / 0x1p20,
+           100 * (double)memory.total / (double)*reference);
+    return TV_OK;
+}
+
+static tv_err print_memory_table(const tv_config *config, const tv_device_info *info)
+{
+    tv_model_config model;
+    uint64_t reference = 0;
+    bool given = config->trainer.micro_batch_size != TV_AUTO;
+    TV_TRY(read_model_config(config, &model));
+    tv_step_options options = {.batch = given ? (uint32_t)config->trainer.micro_batch_size : 1,
+                               .time = (uint32_t)config->data.seq_len,
+                               .update = true};
+    printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n"
+           "%-11s %-5s %11s %11s %11s %11s %11s %7s %9s %8s\n",
+           tv_model_type_name(model.type), model.vocab_size, info->name, options.batch,
+           options.time, given ? "" : " (trainer.micro_batch_size is auto)", "precision", "state",
+           "weights", "masters", "gradients", "optimizer", "activations", "other", "total",
+           "share");
+    for (int precision = 0; precision < TV_PRECISION_COUNT; precision++)
+        for (int i = 0; i < 2; i++) {
+            options.precision = (tv_precision)precision;
+            options.moments = i ? TV_BF16 : TV_F32;
+            TV_TRY(print_memory_row(&model, &options, &info->caps, &reference));
+        }
+    return TV_OK;
+}
+
+static tv_err print_memory(const tv_config *config)
+{
+    tv_device *device = NULL;
+    const char *mask = config->mask;
+    TV_TRY(tv_device_open(config->device, mask[0] ? mask : NULL, &device));
+    tv_err err = print_memory_table(config, tv_device_get_info(device));
+    tv_device_close(&device);
+    return err;
+}
+
+// ------------------------------------------------------------------------------------ training
 
 // A word of a command line, quoted where a shell would read it as something else.
 static void append_word(tv_text *line, const char *word)
@@ -154,13 +246,15 @@ int cmd_train(int argc, char **argv)
 {
     const char *device = NULL, *mask = NULL;
     tv_train_options train = {0};
-    bool print = false, done = false;
+    bool print = false, memory = false, done = false;
     int count = 0;
     const cmd_option options[] = {{.name = "device", .value = &device},
                                   {.name = "mask", .value = &mask},
                                   {.name = "resume", .value = &train.resume},
                                   {.name = "share-device", .flag = &train.share_device},
-                                  {.name = "print-config", .flag = &print}};
+                                  {.name = "print-config", .flag = &print},
+                                  CMD_NO_SELFTEST,
+                                  {.name = "print-memory", .flag = &memory}};
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
     if (done)
@@ -171,9 +265,11 @@ int cmd_train(int argc, char **argv)
         err = load(&config, argv + 1, count, device, mask, !print);
     if (err == TV_OK && !print)
         err = tv_config_check(&config);
-    if (print) {
-        if (err == TV_OK)
+    if (print || memory) {
+        if (err == TV_OK && print)
             print_config(&config);
+        else if (err == TV_OK)
+            err = print_memory(&config);
         tv_config_finish(&config);
         return cmd_finish(err);
     }

@@ -24,7 +24,8 @@ static const char help[] =
     "  --show N          prints N of them, spread evenly, with the model's answers\n"
     "  --seq-len T       tokens per sequence (as trained, or the model's whole context)\n"
     "  --max-tokens N    at most about N tokens of the data (0: all)\n"
-    "  --json            one JSON object on stdout\n";
+    "  --json            one JSON object on stdout\n"
+    "  --no-selftest     does not check first that the device computes correctly\n";
 
 typedef struct request {
     const char *model, *data, *device, *mask;
@@ -130,7 +131,7 @@ int cmd_validate(int argc, char **argv)
         {.name = "limit", .value = &counts[2]},   {.name = "show", .value = &counts[3]},
         {.name = "data", .value = &r.data},       {.name = "device", .value = &r.device},
         {.name = "mask", .value = &r.mask},       {.name = "exercises", .flag = &r.exercises},
-        {.name = "json", .flag = &r.json}};
+        {.name = "json", .flag = &r.json},        CMD_NO_SELFTEST};
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
     if (err != TV_OK || done)

@@ -4,7 +4,7 @@ set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 
-STAGES=(setup build check clang bare asan test mask validate)
+STAGES=(setup build check clang bare asan test profiles validate)
 QUICK_STAGES=(setup build check test)
 
 usage() {
@@ -19,17 +19,21 @@ usage: tools/test.sh [--quick] [--stage NAME]...
   asan      builds with address and undefined-behaviour sanitizers in build-asan/, runs the unit
             tests with leak detection
   test      runs all tests of build/
-  mask      runs the device tests again on a device that is made to look poor
+  profiles  runs the device tests again, on Vulkan and OpenCL, on devices that are made to look
+            like well-known poor ones (docs/devices.md)
   validate  runs the device tests again under the Vulkan validation layer
 
   --quick       only: ${QUICK_STAGES[*]}
   --stage NAME  only this stage (can be repeated)
 
-Device tests run on the GPU, or on lavapipe where there is none. Logs are in build/logs.
+Device tests run on the first Vulkan and the first OpenCL device: GPUs, or lavapipe and PoCL where
+there are none. Logs are in build/logs.
 TEXT
 }
 
-readonly POOR_DEVICE=range=4M,shared=16K,group=128,alloc=64M
+# Well-known poor devices, and one so poor that every launch has to be split.
+readonly PROFILES=("profile=spec-minimum" "profile=gtx960" "profile=rx580" "profile=uhd620"
+  "profile=v3d" "range=4M,shared=16K,group=128,alloc=64M")
 
 selected=()
 while [ $# -gt 0 ]; do
@@ -112,34 +116,41 @@ stage_test() {
   run_tests test build
 }
 
-stage_mask() {
-  TRIVIUM_MASK=$POOR_DEVICE run_tests mask build -L vulkan
+stage_profiles() {
+  local profile number=0 status=0
+  for profile in "${PROFILES[@]}"; do
+    number=$((number + 1))
+    echo "==== $profile"
+    TRIVIUM_MASK=$profile run_tests "profiles-$number" build -L 'vulkan|opencl' || status=1
+  done
+  return "$status"
 }
 
 stage_validate() {
   TRIVIUM_VALIDATE=1 run_tests validate build -L vulkan
 }
 
-xml_count() { # stage attribute
-  sed -nE "s/^[[:space:]]+$2=\"([0-9]+)\".*/\1/p" "$logs/$1.xml" | head -n 1
+xml_count() { # file attribute
+  sed -nE "s/^[[:space:]]+$2=\"([0-9]+)\".*/\1/p" "$1" | head -n 1
 }
 
 # Adds a stage's tests to the totals and describes them in $counts. A stage that failed without a
 # failed test (a build, a rule that was broken) counts as one failure.
 count_tests() { # stage status
-  local all bad=0 left_out inside
+  local file all=0 bad=0 left_out=0 inside=0
   counts=
-  if [ -f "$logs/$1.xml" ]; then
-    all=$(xml_count "$1" tests)
-    bad=$(xml_count "$1" failures)
-    left_out=$(xml_count "$1" skipped)
+  for file in "$logs/$1.xml" "$logs/$1"-*.xml; do
+    [ -f "$file" ] || continue
+    all=$((all + $(xml_count "$file" tests)))
+    bad=$((bad + $(xml_count "$file" failures)))
+    left_out=$((left_out + $(xml_count "$file" skipped)))
     # Cases that a test program skipped, by its summary: "[  SKIPPED ] 2 test(s), listed below:".
-    inside=$(sed -nE 's/^\[  SKIPPED \] ([0-9]+) test.*/\1/p' "$logs/$1.full" |
-      awk '{ sum += $1 } END { print sum + 0 }')
-    passed=$((passed + all - bad - left_out))
-    skipped=$((skipped + left_out + inside))
-    counts="$all tests, $bad failed, $((left_out + inside)) skipped"
-  fi
+    inside=$((inside + $(sed -nE 's/^\[  SKIPPED \] ([0-9]+) test.*/\1/p' "${file%.xml}.full" |
+      awk '{ sum += $1 } END { print sum + 0 }')))
+  done
+  passed=$((passed + all - bad - left_out))
+  skipped=$((skipped + left_out + inside))
+  [ "$all" = 0 ] || counts="$all tests, $bad failed, $((left_out + inside)) skipped"
   [ "$2" = 0 ] || [ "$bad" != 0 ] || bad=1
   failed=$((failed + bad))
 }
@@ -155,7 +166,7 @@ for stage in "${STAGES[@]}"; do
   [[ " ${selected[*]} " == *" $stage "* ]] || continue
   printf '%-9s ' "$stage"
   since=$SECONDS
-  rm -f "$logs/$stage.xml"
+  rm -f "$logs/$stage.xml" "$logs/$stage"-*.xml
   ("stage_$stage") >"$logs/$stage.log" 2>&1 </dev/null
   status=$?
   count_tests "$stage" "$status"

@@ -1,6 +1,7 @@
 // safetensors: the strict reader.
 #include "formats/safetensors.h"
 
+#include "base/half.h"
 #include "formats/json.h"
 
 #include <limits.h>
@@ -299,24 +300,6 @@ tv_err tv_safetensors_get(const tv_safetensors *file, const char *name, const tv
                    near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
 }
 
-static float float_from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float float_from_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31;
-    uint32_t mantissa = half & 1023;
-    if (exponent == 31)
-        return float_from_bits(sign | 0x7F800000 | mantissa << 13);
-    if (exponent)
-        return float_from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-    return (sign ? -1.0F : 1.0F) * (float)mantissa * 0x1p-24F;
-}
-
 static tv_err read_f64(const tv_safetensor *tensor, float *out)
 {
     for (size_t i = 0; i < tensor->count; i++) {
@@ -335,8 +318,7 @@ static void read_16(const tv_safetensor *tensor, float *out)
     for (size_t i = 0; i < tensor->count; i++) {
         uint16_t bits;
         memcpy(&bits, tensor->data + i * sizeof bits, sizeof bits);
-        out[i] = tensor->dtype == TV_ST_F16 ? float_from_half(bits)
-                                            : float_from_bits((uint32_t)bits << 16);
+        out[i] = tensor->dtype == TV_ST_F16 ? tv_float_from_f16(bits) : tv_float_from_bf16(bits);
     }
 }
 

@@ -60,7 +60,8 @@ static tv_tensor *add_weight(tv_model *model, const tv_weight *weight, uint32_t 
     tv_weight *kept = tv_arena_alloc(&model->graph->arena, 1, sizeof *kept);
     *kept = *weight;
     const char *name = kept->parts[0].name;
-    tv_tensor *tensor = tv_graph_tensor(model->graph, TV_WEIGHT, TV_F32, rows, columns, name);
+    tv_tensor *tensor =
+        tv_graph_tensor(model->graph, TV_WEIGHT, model->graph->storage, rows, columns, name);
     tensor->weight = kept;
     if (model->training) {
         char label[NAME_MAX_LENGTH + 8];

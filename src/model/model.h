@@ -49,8 +49,8 @@ typedef struct tv_model_inputs {
         cache_rows; // positions that the key/value caches hold, 0: no caches (batch 1 with them)
 } tv_model_inputs;
 
-// Declares the weights in the graph, with gradients if `training`. The configuration has been
-// checked (tv_model_config_check) and knows its vocabulary.
+// Declares the weights in the graph, in its storage type, with float gradients if `training`. The
+// configuration has been checked (tv_model_config_check) and knows its vocabulary.
 tv_model *tv_model_create(tv_graph *graph, const tv_model_config *config, bool training);
 void tv_model_destroy(tv_model **model);
 

@@ -19,7 +19,7 @@ const tv_metric_field tv_metric_fields[TV_METRIC_FIELDS] = {
     FIELD(step, true),          FIELD(loss, false),        FIELD(val_loss, false),
     FIELD(lr, false),           FIELD(grad_norm, false),   FIELD(tokens, true),
     FIELD(tokens_per_s, false), FIELD(flops_per_s, false), FIELD(step_ms, false),
-    FIELD(skipped, true),
+    FIELD(skipped, true),       FIELD(loss_scale, false),
 };
 
 static tv_err set_field(tv_metrics *metrics, const tv_metric_field *field, const json_t *value)

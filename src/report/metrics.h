@@ -21,7 +21,8 @@ typedef struct tv_metrics {
     double flops_per_s; // model FLOP/s: 6 x parameters (+ attention) per token, recomputation not
                         // counted
     double step_ms;
-    uint64_t skipped; // non-finite steps so far
+    uint64_t skipped;  // non-finite steps so far
+    double loss_scale; // that the step used; only where the loss is scaled
 } tv_metrics;
 
 // A line that carries nothing but its step.
@@ -34,7 +35,8 @@ static inline tv_metrics tv_metrics_none(uint64_t step)
                         .grad_norm = NAN,
                         .tokens_per_s = NAN,
                         .flops_per_s = NAN,
-                        .step_ms = NAN};
+                        .step_ms = NAN,
+                        .loss_scale = NAN};
 }
 
 // The fields by name, in the order in which the loggers write them.
@@ -44,7 +46,7 @@ typedef struct tv_metric_field {
     bool integer;  // a uint64_t; otherwise a double
 } tv_metric_field;
 
-enum { TV_METRIC_FIELDS = 10 };
+enum { TV_METRIC_FIELDS = 11 };
 extern const tv_metric_field tv_metric_fields[TV_METRIC_FIELDS];
 
 // Reads metrics.jsonl text. Unknown keys are skipped; a last line that was cut off (no newline, not

@@ -75,6 +75,8 @@ static void add_values(pieces *all, const tv_progress_view *view)
         add_piece(all, 4, "val %.4f", metrics->val_loss);
     if (isfinite(metrics->lr))
         add_piece(all, 6, "lr %.2e", metrics->lr);
+    if (isfinite(metrics->loss_scale))
+        add_piece(all, 7, "scale %.10g", metrics->loss_scale);
     if (isfinite(metrics->tokens_per_s) && metrics->tokens_per_s >= 0) {
         format_rate(metrics->tokens_per_s, rate);
         add_piece(all, 3, "%s tokens/s", rate);
@@ -270,6 +272,7 @@ void tv_progress_update(tv_progress *progress, const tv_metrics *metrics)
     keep_known(&latest->val_loss, metrics->val_loss);
     keep_known(&latest->lr, metrics->lr);
     keep_known(&latest->tokens_per_s, metrics->tokens_per_s);
+    keep_known(&latest->loss_scale, metrics->loss_scale);
     if (!progress->stepped) {
         progress->stepped = true;
         progress->timed_from = metrics->step;

@@ -27,6 +27,12 @@
     X("metrics_jsonl_bytes", logs.bytes[TV_LOGGER_JSONL], INT64_MAX)                               \
     X("metrics_csv_bytes", logs.bytes[TV_LOGGER_CSV], INT64_MAX)
 
+// Keys that checkpoints did not always have.
+#define PRECISION_KEY "precision"
+#define MOMENTS_KEY "state_precision"
+#define SCALE_KEY "loss_scale"
+#define GOOD_STEPS_KEY "loss_scale_good_steps"
+
 static tv_err write_state(const char *path, const tv_train_state *state)
 {
     tv_text text = {0};
@@ -35,10 +41,36 @@ static tv_err write_state(const char *path, const tv_train_state *state)
     tv_text_printf(&text, "  \"" key "\": %llu,\n", (unsigned long long)state->member);
     STATE_FIELDS(PRINT)
 #undef PRINT
+    tv_text_printf(&text, "  \"" PRECISION_KEY "\": \"%s\",\n",
+                   tv_precision_get_info(state->precision)->name);
+    tv_text_printf(&text, "  \"" MOMENTS_KEY "\": \"%s\",\n", tv_moment_dtype_name(state->moments));
+    tv_text_puts(&text, "  \"" SCALE_KEY "\": ");
+    tv_text_double(&text, state->loss_scale.value);
+    tv_text_printf(&text, ",\n  \"" GOOD_STEPS_KEY "\": %llu,\n",
+                   (unsigned long long)state->loss_scale.good_steps);
     tv_text_printf(&text, "  \"seconds\": %.3f\n}\n", state->seconds);
     tv_err err = tv_file_write(path, text.data, text.length);
     tv_text_finish(&text);
     return err;
+}
+
+static tv_err read_precision(const json_t *root, const char *path, tv_train_state *state)
+{
+    const char *precision = tv_precision_get_info(TV_PRECISION_32_TRUE)->name;
+    const char *moments = tv_moment_dtype_name(TV_F32);
+    int64_t good_steps = 0;
+    state->loss_scale.value = 1;
+    TV_TRY(tv_json_string(root, path, PRECISION_KEY, &precision));
+    TV_TRY(tv_json_string(root, path, MOMENTS_KEY, &moments));
+    TV_TRY(tv_json_double(root, path, SCALE_KEY, 1, 1e38, &state->loss_scale.value));
+    TV_TRY(tv_json_int(root, path, GOOD_STEPS_KEY, 0, TV_LOSS_SCALE_INTERVAL - 1, &good_steps));
+    state->loss_scale.good_steps = (uint64_t)good_steps;
+    if (tv_precision_parse(precision, &state->precision) != TV_OK ||
+        state->precision == TV_PRECISION_AUTO)
+        return tv_fail(TV_EFORMAT, "%s: " PRECISION_KEY ": there is no '%s'", path, precision);
+    if (tv_moment_dtype_parse(moments, &state->moments) != TV_OK)
+        return tv_fail(TV_EFORMAT, "%s: " MOMENTS_KEY ": there is no '%s'", path, moments);
+    return TV_OK;
 }
 
 static tv_err read_fields(const json_t *root, const char *path, tv_train_state *state)
@@ -53,6 +85,7 @@ static tv_err read_fields(const json_t *root, const char *path, tv_train_state *
     } while (0);
     STATE_FIELDS(READ)
 #undef READ
+    TV_TRY(read_precision(root, path, state));
     return tv_json_double(root, path, "seconds", 0, 1e15, &state->seconds);
 }
 

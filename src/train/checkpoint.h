@@ -11,19 +11,24 @@
 #include "model/model.h"
 #include "plan/plan.h"
 #include "report/logger.h"
+#include "train/precision.h"
 #include "train/weights.h"
 
 // Where a run stands. Random numbers and data order follow from it and the configuration.
+// tv_session_enter makes one ready for its first step.
 typedef struct tv_train_state {
-    uint64_t step;    // optimizer steps done, skipped ones included
-    uint64_t updates; // steps that changed the weights: AdamW's t
-    uint64_t tokens;  // trained on
-    uint64_t skipped; // non-finite steps
-    uint64_t skipped_in_a_row;
-    uint32_t micro_batch; // that was in use: another one would round differently
+    uint64_t step;             // optimizer steps done, skipped ones included
+    uint64_t updates;          // steps that changed the weights: AdamW's t
+    uint64_t tokens;           // trained on
+    uint64_t skipped;          // non-finite steps
+    uint64_t skipped_in_a_row; // those that a lower loss scale may mend are not counted
+    tv_loss_scale loss_scale;  // of the next step
+    uint32_t micro_batch;      // that was in use: another one would round differently
     uint32_t global_batch, seq_len;
     uint64_t seed;
-    double seconds; // trained for
+    tv_precision precision;
+    tv_dtype moments; // storage of the optimizer's state
+    double seconds;   // trained for
     tv_logger_sizes logs;
 } tv_train_state;
 

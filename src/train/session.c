@@ -61,6 +61,8 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .beta2 = c->optimizer.betas.items[1],
                                .epsilon = (float)c->optimizer.eps,
                                .weight_decay = (float)c->optimizer.weight_decay,
+                               .precision = s->precision,
+                               .moments = s->moments,
                                .update = true};
     return tv_step_graph_create(&s->model_config, &options);
 }
@@ -142,6 +144,29 @@ static tv_err open_device(tv_session *s)
     return err;
 }
 
+// `auto` must mean the same on all ranks: what one device lacks, all do without.
+static tv_err choose_precision(tv_session *s, const tv_train_state *resumed)
+{
+    const tv_device_info *info = tv_device_get_info(s->device);
+    tv_caps caps = info->caps;
+    bool cpu = info->device_class == TV_CLASS_CPU;
+    bool no_storage16 = !caps.storage16, no_bf16 = !caps.bf16, no_f16 = !caps.f16;
+    bool *const shared[] = {&cpu, &no_storage16, &no_bf16, &no_f16};
+    TV_TRY(tv_moment_dtype_parse(s->config->optimizer.state_precision, &s->moments));
+    TV_TRY(tv_precision_parse(s->config->trainer.precision, &s->precision));
+    if (s->precision != TV_PRECISION_AUTO)
+        return TV_OK;
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        TV_TRY(tv_ranks_any(s->comm, shared[i]));
+    caps.storage16 = !no_storage16;
+    caps.bf16 = !no_bf16;
+    caps.f16 = !no_f16;
+    tv_precision_choice choice = tv_precision_auto(&caps, cpu ? TV_CLASS_CPU : info->device_class);
+    s->precision = resumed ? resumed->precision : choice.precision;
+    s->precision_reason = resumed ? "the checkpoint has it" : choice.reason;
+    return TV_OK;
+}
+
 static tv_err open_parts(tv_session *s, const char *model_folder)
 {
     TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
@@ -163,6 +188,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     TV_TRY(tv_comm_agree(s->comm, open_parts(s, o->model_folder)));
     TV_TRY(compare_data(s));
     TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
+    TV_TRY(choose_precision(s, o->resumed));
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
     TV_TRY(tv_ranks_smallest(s->comm, &s->micro_batch)); // all divide the global batch
     s->graph = build(s, s->micro_batch, s->seq_len);
@@ -203,6 +229,22 @@ void tv_session_close(tv_session *session)
     tv_free(session->samples);
     tv_free(session->gradients);
     *session = (tv_session){0};
+}
+
+void tv_session_enter(const tv_session *session, tv_train_state *state)
+{
+    bool scaled = tv_precision_get_info(session->precision)->scaled;
+    bool was_scaled = tv_precision_get_info(state->precision)->scaled;
+    if (!scaled)
+        state->loss_scale = (tv_loss_scale){.value = 1};
+    else if (!was_scaled)
+        state->loss_scale = (tv_loss_scale){.value = session->config->trainer.loss_scale};
+    state->precision = session->precision;
+    state->moments = session->moments;
+    state->micro_batch = session->micro_batch;
+    state->global_batch = session->global_batch;
+    state->seq_len = session->seq_len;
+    state->seed = (uint64_t)session->config->seed;
 }
 
 tv_checkpoint_parts tv_session_parts(const tv_session *session)

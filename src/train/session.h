@@ -10,6 +10,7 @@
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/checkpoint.h"
+#include "train/precision.h"
 #include "train/schedule.h"
 #include "train/step_graph.h"
 
@@ -24,6 +25,9 @@ typedef struct tv_session {
     tv_step_graph *graph;
     tv_plan *plan;
     uint32_t global_batch, micro_batch, seq_len;
+    tv_precision precision;
+    const char *precision_reason; // why `auto` became it; NULL where it was configured
+    tv_dtype moments;             // storage of the optimizer's state
     // The global batch of the current step: ids and targets [global_batch * seq_len].
     uint32_t *ids, *targets, *samples;
     float *gradients; // of all weights, on their way between ranks; NULL for one rank
@@ -33,6 +37,7 @@ typedef struct tv_session_options {
     const char *model_folder; // NULL: the model as configured; else model.from or a checkpoint
     uint32_t micro_batch;     // 0: the largest that fits, keeps no rank idle, and is no larger than
                               // what keeps the device busy
+    const tv_train_state *resumed; // NULL: a new run; else `auto` keeps its precision
     tv_comm *comm;
     bool share_device; // several ranks may use one device
 } tv_session_options;
@@ -43,6 +48,10 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
                        tv_session *session);
 void tv_session_close(tv_session *session);
 
+// Makes `state` (all zero, or a checkpoint's) that of this session: its sizes, its formats, and a
+// loss scale, which goes on where it was or starts as configured.
+void tv_session_enter(const tv_session *session, tv_train_state *state);
+
 tv_checkpoint_parts tv_session_parts(const tv_session *session);
 
 // What one optimizer step did.
@@ -50,14 +59,16 @@ typedef struct tv_step_report {
     double loss;      // nats per valid token
     double grad_norm; // before clipping
     double lr;
-    uint64_t tokens; // of the batch, those without loss included
-    bool finite;     // false: the step was skipped
+    double loss_scale; // that the step used; 1 where the loss is not scaled
+    uint64_t tokens;   // of the batch, those without loss included
+    bool finite;       // false: the step was skipped
 } tv_step_report;
 
 // Trains on what lies in session->ids, targets and samples and counts the step in `state`. Every
 // rank holds the whole global batch and computes its share of the micro-batches; the gradients are
 // summed, and every rank makes the same update. A step is finite, or skipped, on all ranks alike:
-// what is not finite in one rank's gradient is not finite in the sum.
+// what is not finite in one rank's gradient is not finite in the sum. So all have one loss scale,
+// which a step adapts.
 tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The same on the batch of state->step from the training data.

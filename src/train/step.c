@@ -12,21 +12,23 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-// The numbers that kernels read for this step; `t` is AdamW's, counted from 1.
-static void write_step_block(tv_session *s, uint64_t step, uint64_t t, double lr, uint64_t valid)
+// The numbers that kernels read for this step.
+static void write_step_block(tv_session *s, const tv_train_state *state, double lr, uint64_t valid)
 {
+    double t = (double)state->updates + 1, scale = state->loss_scale.value;
     uint32_t *block = tv_plan_feed(s->plan, s->graph->step);
     const tv_config *c = s->config;
     double beta1 = c->optimizer.betas.items[0], beta2 = c->optimizer.betas.items[1];
+    TV_CHECK(scale > 0, "the state of a run starts with tv_session_enter");
     memset(block, 0, TV_STEP_WORDS * sizeof *block);
     block[TV_STEP_SEED_LOW] = (uint32_t)c->seed;
     block[TV_STEP_SEED_HIGH] = (uint32_t)((uint64_t)c->seed >> 32);
-    block[TV_STEP_STEP] = (uint32_t)step;
+    block[TV_STEP_STEP] = (uint32_t)state->step;
     block[TV_STEP_LR] = bits_of((float)lr);
-    block[TV_STEP_LOSS_SCALE] = bits_of((float)(1.0 / (double)valid));
-    block[TV_STEP_CORRECT1] = bits_of((float)(1 - pow(beta1, (double)t)));
-    block[TV_STEP_CORRECT2] = bits_of((float)sqrt(1 - pow(beta2, (double)t)));
-    block[TV_STEP_UNSCALE] = bits_of(1);
+    block[TV_STEP_LOSS_SCALE] = bits_of((float)(scale / (double)valid));
+    block[TV_STEP_UNSCALE] = bits_of((float)(1 / scale));
+    block[TV_STEP_CORRECT1] = bits_of((float)(1 - pow(beta1, t)));
+    block[TV_STEP_CORRECT2] = bits_of((float)sqrt(1 - pow(beta2, t)));
     block[TV_STEP_CLIP] = bits_of((float)c->trainer.gradient_clip_val);
 }
 
@@ -97,6 +99,24 @@ static tv_err sum_over_ranks(tv_session *s, double *loss_sum)
     return write_gradients(s);
 }
 
+// Counts a step that has run, and adapts the loss scale.
+static void count_step(const tv_session *s, tv_train_state *state, const tv_step_report *report)
+{
+    bool scaled = tv_precision_get_info(s->precision)->scaled;
+    // The loss itself does not depend on the scale, nor is there a scale below 1.
+    bool mendable = scaled && state->loss_scale.value > 1 && isfinite(report->loss);
+    state->step++;
+    state->tokens += report->tokens;
+    state->updates += report->finite;
+    state->skipped += !report->finite;
+    if (report->finite)
+        state->skipped_in_a_row = 0;
+    else if (!mendable)
+        state->skipped_in_a_row++;
+    if (scaled)
+        tv_loss_scale_update(&state->loss_scale, report->finite);
+}
+
 tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *report)
 {
     const tv_step_graph *g = s->graph;
@@ -104,7 +124,8 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     report->tokens = (uint64_t)s->global_batch * s->seq_len;
     uint64_t valid = tv_count_targets(s->targets, report->tokens);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
-    write_step_block(s, state->step, state->updates + 1, report->lr, valid);
+    report->loss_scale = state->loss_scale.value;
+    write_step_block(s, state, report->lr, valid);
 
     TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
     TV_TRY(sum_over_ranks(s, &loss_sum));
@@ -115,11 +136,7 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     report->loss = loss_sum / (double)valid;
     report->grad_norm = stat[TV_STAT_NORM];
     report->finite = stat[TV_STAT_FINITE] != 0;
-    state->step++;
-    state->tokens += report->tokens;
-    state->updates += report->finite;
-    state->skipped += !report->finite;
-    state->skipped_in_a_row = report->finite ? 0 : state->skipped_in_a_row + 1;
+    count_step(s, state, report);
     return TV_OK;
 }
 

@@ -32,8 +32,19 @@ static void declare_inputs(tv_step_graph *s)
     s->stat = tv_graph_tensor(s->graph, TV_RESULT, TV_F32, 1, TV_STAT_WORDS, "stat");
 }
 
+static void declare_masters(tv_step_graph *s)
+{
+    for (size_t i = 0; i < s->model->weight_count; i++) {
+        tv_tensor *w = s->model->weights[i];
+        char name[160];
+        snprintf(name, sizeof name, "master.%s", w->name);
+        w->master = tv_graph_tensor(s->graph, TV_MASTER, TV_F32, w->rows, w->columns, name);
+    }
+}
+
 static void declare_moments(tv_step_graph *s)
 {
+    tv_dtype dtype = s->options.moments;
     size_t count = s->model->weight_count;
     s->first_moments = tv_arena_alloc(&s->graph->arena, count, sizeof *s->first_moments);
     s->second_moments = tv_arena_alloc(&s->graph->arena, count, sizeof *s->second_moments);
@@ -42,10 +53,10 @@ static void declare_moments(tv_step_graph *s)
         char name[160];
         snprintf(name, sizeof name, "exp_avg.%s", w->name);
         s->first_moments[i] =
-            tv_graph_tensor(s->graph, TV_OPTIMIZER, TV_F32, w->rows, w->columns, name);
+            tv_graph_tensor(s->graph, TV_OPTIMIZER, dtype, w->rows, w->columns, name);
         snprintf(name, sizeof name, "exp_avg_sq.%s", w->name);
         s->second_moments[i] =
-            tv_graph_tensor(s->graph, TV_OPTIMIZER, TV_F32, w->rows, w->columns, name);
+            tv_graph_tensor(s->graph, TV_OPTIMIZER, dtype, w->rows, w->columns, name);
     }
 }
 
@@ -79,6 +90,7 @@ static void add_update(tv_step_graph *s)
         tv_attrs attrs = {.beta1 = o->beta1,
                           .beta2 = o->beta2,
                           .epsilon = o->epsilon,
+                          .site = (uint32_t)i,
                           .weight_decay = w->weight->matrix ? o->weight_decay : 0};
         tv_adamw(s->graph, w, s->first_moments[i], s->second_moments[i], s->stat, s->step, &attrs);
     }
@@ -89,11 +101,14 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
     tv_step_graph *s = tv_alloc(1, sizeof *s);
     s->options = *options;
     s->graph = tv_graph_create();
+    s->graph->storage = tv_precision_get_info(options->precision)->storage;
     s->model = tv_model_create(s->graph, config, options->update);
     declare_inputs(s);
     s->zero = s->graph->phase;
     tv_fill(s->graph, s->loss_sum, 0);
     if (options->update) {
+        if (tv_precision_get_info(options->precision)->masters)
+            declare_masters(s);
         declare_moments(s);
         for (size_t i = 0; i < s->model->weight_count; i++)
             tv_fill(s->graph, s->model->weights[i]->gradient, 0);

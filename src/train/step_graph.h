@@ -6,12 +6,15 @@
 #include "formats/model_config.h"
 #include "graph/graph.h"
 #include "model/model.h"
+#include "train/precision.h"
 
 typedef struct tv_step_options {
     uint32_t batch, time; // of a micro-batch, and of a validation batch
     double beta1, beta2;
     float epsilon, weight_decay;
-    bool update; // false: a graph for validation only, without gradients and optimizer state
+    tv_precision precision;
+    tv_dtype moments; // TV_F32 or TV_BF16: how the optimizer's state is stored
+    bool update;      // false: a graph for validation only, without gradients and optimizer state
 } tv_step_options;
 
 typedef struct tv_step_graph {
@@ -26,6 +29,7 @@ typedef struct tv_step_graph {
     // Results: the sum of losses since `zero` [1,1]; the gradient norm's statistics.
     tv_tensor *loss_sum, *stat;
     tv_tensor **first_moments, **second_moments; // one per weight of the model
+    // Weights have a master (tensor->master) where the precision keeps them.
 } tv_step_graph;
 
 tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step_options *options);

@@ -51,8 +51,14 @@ static void report_start(trainer *t)
     const tv_device_info *info = tv_device_get_info(t->session.device);
     const tv_plan_memory *memory = tv_plan_get_memory(t->session.plan);
     const tv_model *model = t->session.graph->model;
-    char weights[32], gradients[32], optimizer[32], activations[32], total[32];
+    const tv_precision_info *precision = tv_precision_get_info(t->session.precision);
+    const char *reason = t->session.precision_reason;
+    char weights[32], masters[64] = "", gradients[32], optimizer[32], activations[32], total[32];
     tv_format_bytes(memory->bytes[TV_WEIGHT], weights);
+    if (memory->bytes[TV_MASTER]) {
+        snprintf(masters, sizeof masters, ", master weights ");
+        tv_format_bytes(memory->bytes[TV_MASTER], masters + strlen(masters));
+    }
     tv_format_bytes(memory->bytes[TV_GRADIENT], gradients);
     tv_format_bytes(memory->bytes[TV_OPTIMIZER], optimizer);
     tv_format_bytes(memory->bytes[TV_ACTIVATION], activations);
@@ -63,9 +69,11 @@ static void report_start(trainer *t)
     tv_run_log_line(t->log, "model: %s, %llu parameters, vocabulary %u",
                     tv_model_type_name(model->config.type),
                     (unsigned long long)tv_model_parameters(model), model->config.vocab_size);
+    tv_run_log_line(t->log, "precision: %s%s%s: %s", precision->name,
+                    reason ? ", chosen because " : "", reason ? reason : "", precision->stored);
     tv_run_log_line(t->log,
-                    "memory: weights %s, gradients %s, optimizer %s, activations %s; %s in all",
-                    weights, gradients, optimizer, activations, total);
+                    "memory: weights %s%s, gradients %s, optimizer %s, activations %s; %s in all",
+                    weights, masters, gradients, optimizer, activations, total);
     tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
                     t->session.global_batch, t->session.seq_len, t->session.micro_batch);
     if (tv_comm_size(t->comm) > 1)
@@ -80,6 +88,12 @@ static void compare_state(const trainer *t, const tv_train_state *old)
         old->global_batch != t->session.global_batch)
         tv_warn("seed, data.seq_len or trainer.global_batch_size differ from the checkpoint's: the "
                 "data will come in another order than before");
+    if (old->precision != t->session.precision || old->moments != t->session.moments)
+        tv_warn("the checkpoint was trained in %s (optimizer.state_precision %s), this run goes on "
+                "in %s (%s): weights and optimizer state are converted",
+                tv_precision_get_info(old->precision)->name, tv_moment_dtype_name(old->moments),
+                tv_precision_get_info(t->session.precision)->name,
+                tv_moment_dtype_name(t->session.moments));
 }
 
 static tv_err read_history(trainer *t)
@@ -149,16 +163,14 @@ static tv_err start(trainer *t, const char *folder, bool resumed)
     tv_progress_stage(t->progress, "preparing data, model and kernels", 0, 0);
     tv_session_options options = {.model_folder = folder,
                                   .micro_batch = wanted_micro_batch(t),
+                                  .resumed = resumed ? &t->state : NULL,
                                   .comm = t->comm,
                                   .share_device = t->share_device};
     TV_TRY(tv_session_open(c, &options, &t->session));
     TV_TRY(set_weights(t, folder, resumed));
     if (resumed)
         compare_state(t, &t->state);
-    t->state.micro_batch = t->session.micro_batch;
-    t->state.global_batch = t->session.global_batch;
-    t->state.seq_len = t->session.seq_len;
-    t->state.seed = (uint64_t)c->seed;
+    tv_session_enter(&t->session, &t->state);
     t->saved_step = resumed ? t->state.step : UINT64_MAX;
     return t->writes ? open_records(t, folder, resumed) : TV_OK;
 }
@@ -175,6 +187,11 @@ static tv_err log_metrics(trainer *t, const tv_metrics *metrics)
     return tv_loggers_write(t->loggers, metrics);
 }
 
+static double shown_scale(const trainer *t, const tv_step_report *report)
+{
+    return tv_precision_get_info(t->session.precision)->scaled ? report->loss_scale : NAN;
+}
+
 // The line of a step; speeds are those since the last line.
 static tv_metrics step_metrics(trainer *t, const tv_step_report *report)
 {
@@ -185,6 +202,7 @@ static tv_metrics step_metrics(trainer *t, const tv_step_report *report)
     m.grad_norm = report->grad_norm;
     m.tokens = t->state.tokens;
     m.skipped = t->state.skipped;
+    m.loss_scale = shown_scale(t, report);
     m.tokens_per_s = (double)t->window_tokens / seconds;
     m.flops_per_s =
         m.tokens_per_s * tv_model_flops_per_token(t->session.graph->model, t->session.seq_len);
@@ -241,6 +259,12 @@ static tv_err check_finite(const trainer *t, const tv_step_report *report)
 {
     if (report->finite)
         return TV_OK;
+    if (t->state.skipped_in_a_row == 0) { // the loss scale was too high; nothing is wrong
+        tv_info("step %llu skipped: the gradients overflow at a loss scale of %.10g; it is now "
+                "%.10g",
+                (unsigned long long)t->state.step, report->loss_scale, t->state.loss_scale.value);
+        return TV_OK;
+    }
     tv_warn("step %llu skipped: loss %g, gradient norm %g", (unsigned long long)t->state.step,
             report->loss, report->grad_norm);
     if (t->state.skipped_in_a_row > (uint64_t)t->config->trainer.max_nonfinite_steps)
@@ -269,6 +293,7 @@ static tv_err one_step(trainer *t)
     tv_metrics shown = tv_metrics_none(step);
     shown.loss = report.loss;
     shown.lr = report.lr;
+    shown.loss_scale = shown_scale(t, &report);
     tv_progress_update(t->progress, &shown);
     bool last = step == (uint64_t)c->trainer.max_steps;
     TV_TRY(check_finite(t, &report));

@@ -1,13 +1,15 @@
 // Weights and optimizer state between a plan and safetensors files.
 #include "train/weights.h"
 
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
 
 #include <string.h>
 
-// What a file holds: one of its tensors is rows [first, first+rows) of a device tensor.
+// What a file holds: one of its tensors is rows [first, first+rows) of a device tensor, or of its
+// master where it has one.
 typedef struct stored {
     const char *name;
     const tv_tensor *tensor;
@@ -59,6 +61,21 @@ static void list_finish(stored_list *list)
     tv_arena_finish(&list->arena);
 }
 
+// The tensor that holds the values in full.
+static const tv_tensor *holder(const tv_tensor *tensor)
+{
+    return tensor->master ? tensor->master : tensor;
+}
+
+// Elements of a tensor and of its master, rounded to what each stores.
+static tv_err write_both(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                         const float *values)
+{
+    if (tensor->master)
+        TV_TRY(tv_plan_write(plan, tensor->master, first, count, values));
+    return tv_plan_write(plan, tensor, first, count, values);
+}
+
 // ------------------------------------------------------------------------------------- loading
 
 // A base model's checkpoint has no "transformer." or "model." before its names.
@@ -97,8 +114,8 @@ static tv_err load_one(tv_plan *plan, const tv_safetensors *file, const stored *
     float *values = tv_alloc(tensor->count, sizeof *values);
     tv_err err = tv_safetensors_read_f32(tensor, values, tensor->count);
     if (err == TV_OK)
-        err = tv_plan_write(plan, s->tensor, (uint64_t)s->first * s->tensor->columns, tensor->count,
-                            values);
+        err = write_both(plan, s->tensor, (uint64_t)s->first * s->tensor->columns, tensor->count,
+                         values);
     tv_free(values);
     return err;
 }
@@ -162,12 +179,34 @@ typedef struct save_context {
     const stored_list *list;
 } save_context;
 
+// Weights and moments are stored as floats or bfloat16.
+static tv_st_dtype file_dtype(const tv_tensor *tensor)
+{
+    TV_CHECK(tensor->dtype == TV_F32 || tensor->dtype == TV_BF16, "%s is saved", tensor->name);
+    return tensor->dtype == TV_BF16 ? TV_ST_BF16 : TV_ST_F32;
+}
+
+static tv_err fetch_bf16(tv_plan *plan, const tv_tensor *tensor, uint64_t first, size_t count,
+                         uint16_t *out)
+{
+    float *values = tv_alloc(count, sizeof *values);
+    tv_err err = tv_plan_read(plan, tensor, first, count, values);
+    for (size_t i = 0; i < count && err == TV_OK; i++)
+        out[i] = tv_bf16_from_float(values[i]); // exact
+    tv_free(values);
+    return err;
+}
+
 static tv_err fetch(void *context, size_t index, size_t offset, void *out, size_t size)
 {
     const save_context *save = context;
     const stored *s = &save->list->items[index];
-    uint64_t first = (uint64_t)s->first * s->tensor->columns + offset / 4;
-    return tv_plan_read(save->plan, s->tensor, first, size / 4, out);
+    const tv_tensor *tensor = holder(s->tensor);
+    size_t width = tv_dtype_bytes(tensor->dtype);
+    uint64_t first = (uint64_t)s->first * tensor->columns + offset / width;
+    if (tensor->dtype == TV_BF16)
+        return fetch_bf16(save->plan, tensor, first, size / width, out);
+    return tv_plan_read(save->plan, tensor, first, size / width, out);
 }
 
 static tv_err save_list(tv_plan *plan, const stored_list *list, const char *path, tv_checksum *sum)
@@ -175,13 +214,12 @@ static tv_err save_list(tv_plan *plan, const stored_list *list, const char *path
     tv_safetensors_spec *specs = tv_alloc(list->count, sizeof *specs);
     for (size_t i = 0; i < list->count; i++) {
         const stored *s = &list->items[i];
+        tv_st_dtype dtype = file_dtype(holder(s->tensor));
         specs[i] = (tv_safetensors_spec){
-            .name = s->name, .dtype = TV_ST_F32, .rank = 1, .shape = {s->tensor->columns}};
+            .name = s->name, .dtype = dtype, .rank = 1, .shape = {s->tensor->columns}};
         if (s->matrix)
-            specs[i] = (tv_safetensors_spec){.name = s->name,
-                                             .dtype = TV_ST_F32,
-                                             .rank = 2,
-                                             .shape = {s->rows, s->tensor->columns}};
+            specs[i] = (tv_safetensors_spec){
+                .name = s->name, .dtype = dtype, .rank = 2, .shape = {s->rows, s->tensor->columns}};
     }
     save_context context = {plan, list};
     tv_err err = tv_safetensors_write(path, specs, list->count, NULL, 0, fetch, &context, sum);
@@ -226,7 +264,7 @@ tv_err tv_weights_init(tv_plan *plan, const tv_model *model, uint64_t seed)
         uint64_t count = tv_tensor_count(model->weights[i]);
         float *values = tv_alloc(count, sizeof *values);
         tv_model_init_weight(model, i, seed, values);
-        tv_err err = tv_plan_write(plan, model->weights[i], 0, count, values);
+        tv_err err = write_both(plan, model->weights[i], 0, count, values);
         tv_free(values);
         TV_TRY(err);
     }

@@ -7,13 +7,17 @@
 #include "model/model.h"
 #include "plan/plan.h"
 
+// Wherever weights are written, their masters are too, each rounded to what it stores; masters are
+// what is saved, where there are any.
+
 // Fresh weights from a seed.
 tv_err tv_weights_init(tv_plan *plan, const tv_model *model, uint64_t seed);
 
 // Tables that a model needs beside its weights (rotary positions).
 tv_err tv_weights_fill_tables(tv_plan *plan, const tv_model *model);
 
-// model.safetensors of a Hugging Face folder; any float type becomes f32. TV_EFORMAT names a tensor
+// model.safetensors of a Hugging Face folder, of any float type; saved as F32, or as BF16 where the
+// device holds nothing wider. TV_EFORMAT names a tensor
 // that is missing, has another shape, or does not belong to the model.
 tv_err tv_weights_load(tv_plan *plan, const tv_model *model, const char *path);
 tv_err tv_weights_save(tv_plan *plan, const tv_model *model, const char *path, tv_checksum *sum);
