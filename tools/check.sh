@@ -83,13 +83,13 @@ check_functions() {
 }
 
 check_columns() {
-  violations_from < <(matching '\.(c|h|k|comp|def|sh|py|cmake)$|CMakeLists\.txt$|^\.ci/run$' |
+  violations_from < <(matching '\.(c|h|k|cl|comp|def|sh|py|cmake)$|CMakeLists\.txt$|^\.ci/run$' |
     xargs -r grep -HnE ".{$((COLUMNS_MOST + 1)),}" |
     sed -E "s/^([^:]*:[0-9]+):.*/\1: more than $COLUMNS_MOST columns/")
 }
 
 check_first_lines() {
-  violations_from < <(matching '\.(c|h|k|comp|def)$' |
+  violations_from < <(matching '\.(c|h|k|cl|comp|def)$' |
     xargs -r awk 'FNR == 1 && !/^(\/\/|\/\*) ?[^ ]/ {
       print FILENAME ": line 1 is no comment that says what the file is" }')
   violations_from < <(matching '\.(sh|py)$|^\.ci/run$' |
@@ -164,7 +164,8 @@ check_format() {
 }
 
 check_leftovers() {
-  violations_from < <(matching '\.(c|h|k|comp|def|sh|py|cmake|yml)$|CMakeLists\.txt$|^\.ci/run$' |
+  local sources='\.(c|h|k|cl|comp|def|sh|py|cmake|yml)$|CMakeLists\.txt$|^\.ci/run$'
+  violations_from < <(matching "$sources" |
     xargs -r grep -HnwE 'TOD[O]|FIXM[E]|XX[X]' | sed -E 's/^([^:]*:[0-9]+):.*/\1: a leftover note/')
   violations_from < <(printf '%s\n' "${files[@]}" |
     xargs -r -d '\n' grep -IHnE '(^|[^A-Za-z0-9_.$}-])/(home|root|Users|work)/[A-Za-z0-9]' |
@@ -191,7 +192,7 @@ check_top_level() {
 
 mapfile -t files < <(project_files)
 check_lengths "$C_LINES" '\.(c|h)$'
-check_lengths "$KERNEL_LINES" '\.(k|comp)$|^shaders/tv\.h$'
+check_lengths "$KERNEL_LINES" '\.(k|cl|comp)$|^shaders/tv\.h$'
 check_functions
 check_columns
 check_first_lines

@@ -141,22 +141,25 @@ static void add_cross_entropy(selftest *test)
 
 typedef struct matmul_kernel {
     const char *name;
-    uint32_t width, tile;
+    uint32_t group, tile_m, tile_n;
+    bool in_fours;
 } matmul_kernel;
 
 // As lower_matmul.c has them, the preferred ones first. One layout stands for all: they are slow to
 // compile, and each run uses this one anyway.
 static const matmul_kernel matmul_kernels[] = {
-    {"matmul_nt_s16", 16, 64},
-    {"matmul_nt_s8", 8, 32},
-    {"matmul_nt", 0, 64},
+    {"matmul_nt_s16", 16, 64, 64, true},
+    {"matmul_nt_s8", 8, 32, 32, true},
+    {"matmul_nt_v16", 8, 64, 48, false},
+    {"matmul_nt", 0, 64, 64, false},
 };
 
 static const matmul_kernel *choose_matmul(const selftest *test)
 {
+    bool cpu = test->device->info.device_class == TV_CLASS_CPU;
     const matmul_kernel *row = matmul_kernels;
-    while (row->width != 0 &&
-           !(row->width == test->caps->subgroup && tv_device_has_kernel(test->device, row->name)))
+    while (row->group != 0 && !(tv_device_has_kernel(test->device, row->name) &&
+                                (row->in_fours ? row->group == test->caps->subgroup : cpu)))
         row++;
     return row;
 }
@@ -165,12 +168,13 @@ static const matmul_kernel *choose_matmul(const selftest *test)
 static void add_matmul(selftest *test)
 {
     const matmul_kernel *row = choose_matmul(test);
-    const uint32_t m = row->width ? 36 : 37, n = row->width ? 28 : 27, k = row->width ? 20 : 19;
+    const uint32_t m = row->in_fours ? 36 : 37, n = row->in_fours ? 28 : 27,
+                   k = row->in_fours ? 20 : 19;
     double *a, *b, *c, *bias;
     check *made = add_check(test, "matmul_nt", row->name);
-    made->choice.group = row->width;
-    made->groups[0] = (uint32_t)tv_div_up(n, row->tile);
-    made->groups[1] = (uint32_t)tv_div_up(m, row->tile);
+    made->choice.group = row->group;
+    made->groups[0] = (uint32_t)tv_div_up(n, row->tile_n);
+    made->groups[1] = (uint32_t)tv_div_up(m, row->tile_m);
     made->args = (tv_args){.u = {m, n, k, k, k, n, TV_MATMUL_ACCUMULATE | TV_MATMUL_BIAS}};
     add_random(test, made, m * k, &a);
     add_random(test, made, n * k, &b);

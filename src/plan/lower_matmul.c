@@ -3,16 +3,18 @@
 
 #include <stdio.h>
 
-// A family of kernels: names by layout, its tile, and the subgroup width that it was written for.
+// A family of kernels: names by layout, its tile and its group (0: the kernel's own).
 typedef struct matmul_family {
     const char *names[3];
-    uint32_t tile_m, tile_n, width;
+    uint32_t tile_m, tile_n, group;
+    enum { FOR_ALL, FOR_SUBGROUPS, FOR_CPUS } device; // FOR_SUBGROUPS: of exactly a group's size
 } matmul_family;
 
 static const matmul_family families[] = {
-    {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16},
-    {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8},
-    {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0},
+    {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16, FOR_SUBGROUPS},
+    {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8, FOR_SUBGROUPS},
+    {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 64, 48, 8, FOR_CPUS},
+    {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0, FOR_ALL},
 };
 
 // The subgroup kernels read and write four floats at a time along rows.
@@ -22,12 +24,22 @@ static bool goes_in_fours(const tv_product *p)
     return (all | (p->layout == TV_NT ? p->k : 0)) % 4 == 0;
 }
 
+static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
+{
+    const tv_device_info *info = tv_device_get_info(lowering->device);
+    if (family->device == FOR_ALL)
+        return true;
+    if (!tv_device_has_kernel(lowering->device, family->names[p->layout]))
+        return false;
+    return family->device == FOR_CPUS
+               ? info->device_class == TV_CLASS_CPU
+               : family->group == lowering->caps->subgroup && goes_in_fours(p);
+}
+
 static const matmul_family *choose_family(const tv_lowering *lowering, const tv_product *p)
 {
     const matmul_family *family = families;
-    while (family->width != 0 &&
-           !(family->width == lowering->caps->subgroup && goes_in_fours(p) &&
-             tv_device_has_kernel(lowering->device, family->names[p->layout])))
+    while (!suits(lowering, family, p))
         family++;
     return family;
 }
@@ -36,7 +48,7 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
 {
     const matmul_family *family = choose_family(lowering, p);
     tv_launch launch = {
-        .choice = {.name = family->names[p->layout], .group = family->width},
+        .choice = {.name = family->names[p->layout], .group = family->group},
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
                     tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
