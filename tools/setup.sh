@@ -9,7 +9,7 @@ usage: tools/setup.sh [--tests] [--golden]
 Installs the packages that building Trivium needs: with apt on Debian and Ubuntu; on Fedora and
 Arch it prints the command. Only what is missing is installed, so a second run needs no network.
 
-  --tests   also what only the tests need: validation layers, cmocka, clang, shellcheck
+  --tests   also what only the tests need: validation layers, PoCL, cmocka, shellcheck
   --golden  also PyTorch, which wrote the golden files of the tests
 TEXT
 }
@@ -17,8 +17,8 @@ TEXT
 # clang compiles every kernel as OpenCL C, in every build; mpirun wants to see ssh even on one host.
 build_apt=(cmake ninja-build gcc libc6-dev clang pkg-config libvulkan-dev libvulkan-volk-dev glslc
   spirv-tools mesa-vulkan-drivers libyaml-dev libjansson-dev libpng-dev libcairo2-dev libxxhash-dev
-  libopenmpi-dev openmpi-bin openssh-client)
-tests_apt=(vulkan-validationlayers libcmocka-dev shellcheck git)
+  opencl-headers ocl-icd-libopencl1 libopenmpi-dev openmpi-bin openssh-client)
+tests_apt=(vulkan-validationlayers pocl-opencl-icd libcmocka-dev shellcheck git)
 golden_apt=(python3-torch)
 
 tests=false
@@ -97,8 +97,9 @@ install_with_apt() {
 fedora() {
   echo "  sudo dnf install cmake ninja-build gcc clang pkgconf-pkg-config vulkan-headers \\
     vulkan-loader-devel vulkan-volk-devel glslc spirv-tools mesa-vulkan-drivers libyaml-devel \\
-    jansson-devel libpng-devel cairo-devel xxhash-devel openmpi-devel"
-  ! $tests || echo "  sudo dnf install vulkan-validation-layers libcmocka-devel compiler-rt \\
+    jansson-devel libpng-devel cairo-devel xxhash-devel opencl-headers \\
+    ocl-icd openmpi-devel"
+  ! $tests || echo "  sudo dnf install vulkan-validation-layers pocl libcmocka-devel compiler-rt \\
     clang-tools-extra ShellCheck git"
   ! $golden || echo "  sudo dnf install python3-torch"
 }
@@ -106,8 +107,8 @@ fedora() {
 arch() {
   echo "  sudo pacman -S --needed cmake ninja gcc clang pkgconf vulkan-headers \\
     vulkan-icd-loader volk shaderc spirv-tools vulkan-swrast libyaml jansson libpng cairo \\
-    xxhash openmpi"
-  ! $tests || echo "  sudo pacman -S --needed vulkan-validation-layers cmocka compiler-rt \\
+    xxhash opencl-headers ocl-icd openmpi"
+  ! $tests || echo "  sudo pacman -S --needed vulkan-validation-layers pocl cmocka compiler-rt \\
     shellcheck git"
   ! $golden || echo "  sudo pacman -S --needed python-pytorch"
 }

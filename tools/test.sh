@@ -20,7 +20,7 @@ usage: tools/test.sh [--quick] [--stage NAME]...
             tests with leak detection
   test      runs all tests of build/
   profiles  runs the device tests again, on Vulkan and OpenCL, on devices that are made to look
-            like well-known poor ones (docs/devices.md)
+            like well-known poor ones (docs/devices.md); of the ops, every third case
   validate  runs the device tests again under the Vulkan validation layer
 
   --quick       only: ${QUICK_STAGES[*]}
@@ -31,9 +31,10 @@ there are none. Logs are in build/logs.
 TEXT
 }
 
-# Well-known poor devices, and one so poor that every launch has to be split.
+# Well-known poor devices, and one so poor that every launch has to be split; and what runs on them.
 readonly PROFILES=("profile=spec-minimum" "profile=gtx960" "profile=rx580" "profile=uhd620"
   "profile=v3d" "range=4M,shared=16K,group=128,alloc=64M")
+readonly PROFILE_TESTS='test_device_(convert|models|ops|selftest)'
 
 selected=()
 while [ $# -gt 0 ]; do
@@ -63,7 +64,7 @@ skipped=0
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1
 # What a caller has set must not decide which device the tests see.
-unset TRIVIUM_MASK TRIVIUM_VALIDATE
+unset TRIVIUM_MASK TRIVIUM_VALIDATE TRIVIUM_SELFTEST TRIVIUM_FAULT TRIVIUM_TEST_EVERY
 
 configure_and_build() { # folder option...
   local folder=$1 launcher=()
@@ -121,7 +122,8 @@ stage_profiles() {
   for profile in "${PROFILES[@]}"; do
     number=$((number + 1))
     echo "==== $profile"
-    TRIVIUM_MASK=$profile run_tests "profiles-$number" build -L 'vulkan|opencl' || status=1
+    TRIVIUM_MASK=$profile TRIVIUM_TEST_EVERY=3 run_tests "profiles-$number" build \
+      -L 'vulkan|opencl' -R "$PROFILE_TESTS" || status=1
   done
   return "$status"
 }

@@ -33,16 +33,12 @@ static void write_options(const tv_cl_device *device, const tv_kernel_code *code
         tv_text_puts(options, " -cl-fp32-correctly-rounded-divide-sqrt");
 }
 
-static tv_err check_limits(const tv_cl_device *device, const tv_kernel_choice *choice,
-                           cl_kernel kernel)
+static tv_err check_group(const tv_cl_device *device, const tv_kernel_choice *choice,
+                          cl_kernel kernel)
 {
     size_t group = 0;
-    cl_ulong local = 0;
-    cl_device_id handle = device->physical.handle;
-    TV_TRY(CL(device->cl.clGetKernelWorkGroupInfo(kernel, handle, CL_KERNEL_WORK_GROUP_SIZE,
-                                                  sizeof group, &group, NULL)));
-    TV_TRY(CL(device->cl.clGetKernelWorkGroupInfo(kernel, handle, CL_KERNEL_LOCAL_MEM_SIZE,
-                                                  sizeof local, &local, NULL)));
+    TV_TRY(CL(device->cl.clGetKernelWorkGroupInfo(
+        kernel, device->physical.handle, CL_KERNEL_WORK_GROUP_SIZE, sizeof group, &group, NULL)));
     // Mesa's rusticl 22.3 says 32 of kernels that it runs in the groups that they require.
     bool known = !tv_starts_with(device->physical.info.driver, "rusticl");
     if (known && choice->group > group)
@@ -50,9 +46,6 @@ static tv_err check_limits(const tv_cl_device *device, const tv_kernel_choice *c
                        "it runs in work-groups of at most %zu, not of %u; TRIVIUM_MASK=group=%zu "
                        "keeps to that",
                        group, choice->group, group);
-    if (local > device->caps->shared_bytes)
-        return tv_fail(TV_EDEVICE, "it takes %llu bytes of local memory, the device has %u",
-                       (unsigned long long)local, device->caps->shared_bytes);
     return TV_OK;
 }
 
@@ -81,7 +74,7 @@ static tv_err make_program(const tv_cl_device *device, const tv_kernel_code *cod
     TV_TRY(tv_cl_status(status, "clCreateKernel"));
     err = count_slots(device, sample, &kernel->slots);
     if (err == TV_OK)
-        err = check_limits(device, choice, sample);
+        err = check_group(device, choice, sample);
     device->cl.clReleaseKernel(sample);
     return err;
 }

@@ -24,6 +24,10 @@ bool tv_test_device_done(tv_device **device);
 int tv_test_setup(void **state);
 int tv_test_teardown(void **state);
 
+// Whether a test takes row `row`, counted from 0, of an op's cases: one of each `every`, or of each
+// TRIVIUM_TEST_EVERY where that is more. Most of a test's time goes into compiling kernels.
+bool tv_test_takes(size_t row, size_t every);
+
 // Passes if `err` is TV_OK; prints the error line where it is not.
 #define assert_ok(err)                                                                             \
     do {                                                                                           \
