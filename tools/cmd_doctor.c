@@ -49,13 +49,26 @@ static bool report(verdict found, const char *what, const char *format, ...)
     return found != BAD;
 }
 
-static bool check_loader(void)
+// One of the two is enough.
+static bool check_loaders(void)
 {
-    void *loader = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!loader)
-        return report(BAD, "loader", "libvulkan.so.1 is not installed: install libvulkan1");
-    dlclose(loader);
-    return report(GOOD, "loader", "libvulkan.so.1");
+    static const struct {
+        const char *api, *file, *package;
+    } loaders[] = {{"vulkan", "libvulkan.so.1", "libvulkan1"},
+                   {"opencl", "libOpenCL.so.1", "ocl-icd-libopencl1"}};
+    size_t found = 0;
+    for (size_t i = 0; i < 2; i++) {
+        void *loader = dlopen(loaders[i].file, RTLD_NOW | RTLD_LOCAL);
+        if (loader) {
+            report(GOOD, loaders[i].api, "%s", loaders[i].file);
+            dlclose(loader);
+            found++;
+        } else {
+            report(OPTIONAL, loaders[i].api, "%s is not installed: install %s", loaders[i].file,
+                   loaders[i].package);
+        }
+    }
+    return found > 0 || report(BAD, "loader", "neither Vulkan's nor OpenCL's is installed");
 }
 
 static bool check_devices(size_t *hardware)
@@ -73,7 +86,7 @@ static bool check_devices(size_t *hardware)
     if (usable == 0)
         return report(BAD, "devices",
                       "%zu found, none usable: install the driver of your GPU, or "
-                      "mesa-vulkan-drivers, which also runs without one",
+                      "mesa-vulkan-drivers or pocl-opencl-icd, which run without one",
                       count);
     if (*hardware == 0)
         return report(OPTIONAL, "devices",
@@ -250,7 +263,7 @@ int cmd_doctor(int argc, char **argv)
     if (positional > 0)
         return cmd_finish(tv_fail(TV_EUSAGE, "trivium doctor takes no '%s'", argv[1]));
     size_t hardware;
-    bool fine = check_loader();
+    bool fine = check_loaders();
     fine = check_devices(&hardware) && fine;
     if (hardware == 0)
         check_permissions();
