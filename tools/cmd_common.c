@@ -11,7 +11,8 @@
 
 int cmd_finish(tv_err err)
 {
-    if (err == TV_OK && fflush(stdout) != 0)
+    // A write before this one may have failed; errno is then still its.
+    if (err == TV_OK && (fflush(stdout) != 0 || ferror(stdout)))
         err = tv_fail_errno("cannot write to standard output");
     if (err != TV_OK)
         tv_error("%s", tv_error_message());

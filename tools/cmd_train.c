@@ -87,12 +87,14 @@ static tv_err load(tv_config *config, char **arguments, int count, const char *d
     return err;
 }
 
-static void print_config(const tv_config *config)
+static tv_err print_config(const tv_config *config)
 {
     tv_text text = {0};
     tv_config_print(config, true, &text);
-    fputs(text.data, stdout);
+    bool written = fputs(text.data, stdout) >= 0 && fflush(stdout) == 0;
+    tv_err err = written ? TV_OK : tv_fail_errno("cannot write to standard output");
     tv_text_finish(&text);
+    return err;
 }
 
 // -------------------------------------------------------------------------------------- memory
@@ -267,7 +269,7 @@ int cmd_train(int argc, char **argv)
         err = tv_config_check(&config);
     if (print || memory) {
         if (err == TV_OK && print)
-            print_config(&config);
+            err = print_config(&config);
         else if (err == TV_OK)
             err = print_memory(&config);
         tv_config_finish(&config);
