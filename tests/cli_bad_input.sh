@@ -122,14 +122,16 @@ expect_error "no such device by UUID" 1 "no device '0123" \
 expect_error "unknown mask" 2 "mask.*no-f61.*no-f16" "${new[@]}" --mask no-f61
 expect_error "a mask that gives" 2 "more than the device has" "${new[@]}" --mask range=64G
 
-# Programs that run Trivium without any driver, and with a Vulkan loader that is none.
+# Programs that run Trivium without any driver, and with loaders that are none.
 real_program=$program
 mkdir fake
 echo "no library" >fake/libvulkan.so.1
 cp fake/libvulkan.so.1 fake/libvulkan.so
+cp fake/libvulkan.so.1 fake/libOpenCL.so.1
 cat >without_driver <<SCRIPT
 #!/bin/sh
-VK_DRIVER_FILES=$work/absent.json VK_ICD_FILENAMES=$work/absent.json exec "$program" "\$@"
+export VK_DRIVER_FILES=$work/absent.json VK_ICD_FILENAMES=$work/absent.json
+OCL_ICD_VENDORS=$work/absent/ exec "$program" "\$@"
 SCRIPT
 cat >without_loader <<SCRIPT
 #!/bin/sh
