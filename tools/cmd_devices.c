@@ -25,9 +25,10 @@ static const char help[] =
     "  --all          also GPUs that are listed already, as another driver or API offers them\n"
     "  --json         as a JSON array\n"
     "  --mask ITEMS   as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
-    "                 no-storage16 no-subgroup no-timeline no-hostvisible no-texel range=BYTES\n"
-    "                 alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION, or the profile\n"
-    "                 of a device: profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
+    "                 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline no-hostvisible\n"
+    "                 no-texel range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N\n"
+    "                 speed=FRACTION, or the profile of a device:\n"
+    "                 profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
     "  --no-selftest  opens no device and runs nothing\n"
     "  --quiet        no hints on stderr\n";
 
@@ -52,6 +53,9 @@ static const struct ability {
     {"storage16", "16-bit storage", "16-bit storage", offsetof(tv_caps, storage16)},
     {"f16", "16-bit floats", "16-bit floats", offsetof(tv_caps, f16)},
     {"bf16", "bfloat16", "bfloat16", offsetof(tv_caps, bf16)},
+    {"cooperative_matrix", "cooperative matrices", "cooperative matrices", offsetof(tv_caps, coop)},
+    {"cooperative_matrix2", "cooperative matrices 2", "cooperative matrices 2",
+     offsetof(tv_caps, coop2)},
     {"timeline", "timeline semaphores", "command buffers", offsetof(tv_caps, timeline)},
     {"host_visible", "host-visible memory", "host-visible memory", offsetof(tv_caps, host_visible)},
     {"texel", "texel buffers", "texel buffers", offsetof(tv_caps, texel)},
@@ -98,6 +102,16 @@ static const char *bf16_text(const entry *e, char buffer[64])
     return e->used.bf16 ? "driver" : "bit operations";
 }
 
+static const char *products_text(const entry *e, char buffer[64])
+{
+    const tv_caps *used = &e->used;
+    if (!used->coop)
+        return "vector units";
+    snprintf(buffer, 64, "matrix units for f16%s%s", used->bf16 ? " and bf16" : "",
+             used->coop2 ? ", by groups" : ", by subgroups");
+    return buffer;
+}
+
 static const char *rows_text(const entry *e, char buffer[64])
 {
     snprintf(buffer, 64, "subgroup of %u", (unsigned)e->used.subgroup);
@@ -140,6 +154,7 @@ static const struct use {
     {"storage16", "16-bit storage", storage_text},
     {"half_conversion", "half conversion", halves_text},
     {"bfloat16", "bfloat16", bf16_text},
+    {"products", "matrix products", products_text},
     {"row_reductions", "row reductions", rows_text},
     {"reads", "reads", reads_text},
     {"copies", "copies", copies_text},

@@ -105,6 +105,8 @@ static tv_err create_device(tv_vk_device *device)
         .enabledExtensionCount = extension_count,
         .ppEnabledExtensionNames = extensions,
     };
+    if (caps->coop)
+        return VK(tv_vk_coop_create_device(device->physical.handle, caps, &info, &device->handle));
     return VK(vkCreateDevice(device->physical.handle, &info, NULL, &device->handle));
 }
 

@@ -49,6 +49,18 @@ typedef struct tv_vk_physical {
 // Describes up to VK_PHYSICAL_MAX devices in the driver's order.
 tv_err tv_vk_physical_list(VkInstance instance, tv_vk_physical *list, size_t *count);
 
+// Which extensions for matrix units the device lists.
+typedef struct tv_vk_coop_known {
+    bool khr, bf16, nv;
+} tv_vk_coop_known;
+
+// vk_coop.c: fills in the caps of the matrix units; all others are filled in already.
+void tv_vk_coop_describe(VkInstance instance, const tv_vk_coop_known *known,
+                         tv_vk_physical *physical);
+// vkCreateDevice with the features and extensions of the matrix units added, as caps allow.
+VkResult tv_vk_coop_create_device(VkPhysicalDevice physical, const tv_caps *caps,
+                                  const VkDeviceCreateInfo *plain, VkDevice *device);
+
 // ---------------------------------------------------------------------------------------- device
 
 typedef struct tv_vk_memory {

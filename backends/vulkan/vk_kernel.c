@@ -7,10 +7,16 @@
 
 static bool can_run(const tv_caps *caps, const tv_kernel_code *code)
 {
-    bool subgroup = code->flavor & TV_FLAVOR_SUBGROUP;
-    return code->spirv && (caps->texel || !(code->flavor & TV_FLAVOR_TEXEL)) &&
-           (caps->storage16 || !(code->flavor & TV_FLAVOR_STORAGE16)) &&
-           (caps->subgroup || !subgroup) && (code->width == 0 || code->width == caps->subgroup);
+    const struct {
+        uint32_t flavor;
+        bool allowed;
+    } needs[] = {{TV_FLAVOR_TEXEL, caps->texel},         {TV_FLAVOR_SUBGROUP, caps->subgroup != 0},
+                 {TV_FLAVOR_STORAGE16, caps->storage16}, {TV_FLAVOR_COOP, caps->coop},
+                 {TV_FLAVOR_COOP2, caps->coop2},         {TV_FLAVOR_BF16, caps->bf16}};
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        if (code->flavor & needs[i].flavor && !needs[i].allowed)
+            return false;
+    return code->spirv && (code->width == 0 || code->width == caps->subgroup);
 }
 
 // One point per flavour bit; a kernel written for exactly this width wins over a general one.

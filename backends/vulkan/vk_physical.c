@@ -1,5 +1,6 @@
 // Vulkan: what a physical device is and can do.
 #include "vk_internal.h"
+#include "vk_newer.h"
 
 #include "base/memory.h"
 #include "base/text.h"
@@ -280,7 +281,8 @@ static void describe_problem(const query *q, tv_vk_physical *physical)
         snprintf(problem, size, "it has no memory of its own left");
 }
 
-static tv_err describe(VkPhysicalDevice handle, uint32_t index, tv_vk_physical *physical)
+static tv_err describe(VkInstance instance, VkPhysicalDevice handle, uint32_t index,
+                       tv_vk_physical *physical)
 {
     *physical = (tv_vk_physical){.handle = handle, .info.index = index};
     vkGetPhysicalDeviceProperties(handle, &physical->properties);
@@ -301,7 +303,10 @@ static tv_err describe(VkPhysicalDevice handle, uint32_t index, tv_vk_physical *
         physical->info.caps.memory =
             usable_memory(handle, &all, physical->info.device_class, &physical->memory);
         describe_caps(&q, physical);
-        physical->info.caps.bf16 = has(&all, "VK_KHR_shader_bfloat16"); // newer than our headers
+        tv_vk_coop_known known = {has(&all, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME),
+                                  has(&all, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME),
+                                  has(&all, VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME)};
+        tv_vk_coop_describe(instance, &known, physical);
         describe_problem(&q, physical);
     }
     tv_free(all.list);
@@ -314,7 +319,7 @@ tv_err tv_vk_physical_list(VkInstance instance, tv_vk_physical *list, size_t *co
     uint32_t found = VK_PHYSICAL_MAX;
     TV_TRY(VK(vkEnumeratePhysicalDevices(instance, &found, handles)));
     for (uint32_t i = 0; i < found; i++)
-        TV_TRY(describe(handles[i], i, &list[i]));
+        TV_TRY(describe(instance, handles[i], i, &list[i]));
     *count = found;
     return TV_OK;
 }

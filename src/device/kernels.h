@@ -10,6 +10,9 @@ enum {
     TV_FLAVOR_TEXEL = 1,     // inputs are read through texel buffers
     TV_FLAVOR_SUBGROUP = 2,  // row reductions by subgroup instead of shared memory
     TV_FLAVOR_STORAGE16 = 4, // stores of 16-bit values instead of 32-bit atomics
+    TV_FLAVOR_COOP = 8,      // KHR_cooperative_matrix
+    TV_FLAVOR_COOP2 = 16,    // NV_cooperative_matrix2
+    TV_FLAVOR_BF16 = 32,     // cooperative matrices of bfloat16
 };
 
 // What a shader's descriptor is. Binding slot s of a dispatch is descriptor s as a storage buffer

@@ -22,6 +22,8 @@ static const struct mask_item {
 } mask_items[] = {
     {"no-f16", MASK_OFF, offsetof(tv_caps, f16)},
     {"no-bf16", MASK_OFF, offsetof(tv_caps, bf16)},
+    {"no-coopmat", MASK_OFF, offsetof(tv_caps, coop)},
+    {"no-coopmat2", MASK_OFF, offsetof(tv_caps, coop2)},
     {"no-storage16", MASK_OFF, offsetof(tv_caps, storage16)},
     {"no-timeline", MASK_OFF, offsetof(tv_caps, timeline)},
     {"no-hostvisible", MASK_OFF, offsetof(tv_caps, host_visible)},
@@ -196,6 +198,8 @@ tv_err tv_mask_apply(const char *mask, tv_caps *caps)
             err = find_and_apply(item, &masked);
     }
     tv_free(items);
+    masked.coop = masked.coop && masked.f16 && masked.storage16 && masked.subgroup;
+    masked.coop2 = masked.coop2 && masked.coop;
     if (err == TV_OK)
         *caps = masked;
     return err;

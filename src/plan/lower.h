@@ -78,6 +78,14 @@ typedef struct tv_product {
 } tv_product;
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
 
+// Kernels on matrix units (lower_coop.c): false where the device has none that takes these types
+// and sizes. Products: the size of a group's tile. Attention: `base` names the kernel of the
+// dialect that it stands for; rows are those of one group.
+bool tv_coop_product(const tv_lowering *lowering, const tv_product *product,
+                     tv_kernel_choice *choice, uint32_t *tile_m, uint32_t *tile_n);
+bool tv_coop_attention(const tv_lowering *lowering, const char *base, const tv_tensor *qkv,
+                       uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows);
+
 #define OP(name, kernel, inputs, outputs, lower, gradient) tv_lower_rule tv_lower_##lower;
 #include "graph/ops.def"
 #undef OP

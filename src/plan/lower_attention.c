@@ -32,7 +32,10 @@ static tv_err emit_sequences(tv_lowering *lowering, const tv_node *node, const c
 {
     const tv_attrs *attrs = &node->attrs;
     uint32_t step, batch = attrs->batch, group = tv_row_group(lowering);
-    uint32_t lane_rows = rows_per_lane(lowering, attrs->head_size);
+    uint32_t lane_rows = rows_per_lane(lowering, attrs->head_size), rows = group * lane_rows;
+    tv_kernel_choice choice = {
+        .name = kernel, .group = group, .constants = {attrs->head_size, lane_rows}};
+    tv_coop_attention(lowering, kernel, tensors[0], attrs->head_size, &choice, &rows);
     TV_TRY(sequence_step(lowering, node, tensors, count, &step));
     while (step > 1 && work * step / batch > lowering->budget) {
         uint32_t half = step / 2;
@@ -43,9 +46,9 @@ static tv_err emit_sequences(tv_lowering *lowering, const tv_node *node, const c
     for (uint32_t first = 0; first < batch; first += step) {
         uint32_t n = (uint32_t)tv_min_size(step, batch - first);
         tv_launch launch = {
-            .choice = {.name = kernel, .group = group, .constants = {attrs->head_size, lane_rows}},
+            .choice = choice,
             .window_count = count,
-            .groups = {(uint32_t)tv_div_up(attrs->time, group * lane_rows), heads, n},
+            .groups = {(uint32_t)tv_div_up(attrs->time, rows), heads, n},
             .args.u = {n, attrs->time, attrs->heads, attrs->kv_heads},
             .args.f = {attrs->scale},
             .work = work * n / batch};

@@ -47,16 +47,18 @@ static const matmul_family *choose_family(const tv_lowering *lowering, const tv_
 static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p)
 {
     const matmul_family *family = choose_family(lowering, p);
+    uint32_t tile_m = family->tile_m, tile_n = family->tile_n;
+    tv_kernel_choice choice = {.name = family->names[p->layout], .group = family->group};
+    tv_coop_product(lowering, p, &choice, &tile_m, &tile_n);
     tv_launch launch = {
-        .choice = {.name = family->names[p->layout], .group = family->group},
+        .choice = choice,
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
                     tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
                     p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
                             : tv_rows(p->a, p->a_first, p->a_rows, TV_READ)},
         .window_count = 4,
-        .groups = {(uint32_t)tv_div_up(p->n, family->tile_n),
-                   (uint32_t)tv_div_up(p->m, family->tile_m), 1},
+        .groups = {(uint32_t)tv_div_up(p->n, tile_n), (uint32_t)tv_div_up(p->m, tile_m), 1},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
                    (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
                    p->c_column, p->a_column, 0},

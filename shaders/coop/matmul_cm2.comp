@@ -1,0 +1,109 @@
+// matmul_cm2_*: C = A B through NV_cooperative_matrix2, whose matrices belong to a whole group.
+// Layouts, slots and arguments as matmul.k; a and b are of the 16-bit type, c of that type or
+// float. Constants: 1 to 3 the tile's size in M, N and K, 4 the layout (TV_NT, ...) plus 4 where
+// pitches and first columns go in eights. Groups (N / tile, M / tile), numbered so that those at
+// work together share rows of A and columns of B.
+#version 460
+#pragma use_vulkan_memory_model
+#extension GL_NV_cooperative_matrix2 : require
+#include "coop.h"
+
+layout(constant_id = 1) const uint TILE_M = 128;
+layout(constant_id = 2) const uint TILE_N = 128;
+layout(constant_id = 3) const uint TILE_K = 64;
+layout(constant_id = 4) const uint LAYOUT = 0;
+const uint NT = 0, NN = 1, TN = 2;
+const uint BAND = 8; // rows of tiles that are worked on together
+
+SLOT(readonly, 0, T, a)
+SLOT(readonly, 1, T, b)
+SLOT(, 2, float, c32)
+SLOT(, 2, T, c16)
+SLOT(readonly, 3, float, bias32)
+SLOT(readonly, 3, T, bias16)
+SLOT_TYPE(2, C_TYPE)
+SLOT_TYPE(3, BIAS_TYPE)
+
+float add_bias(const in uint row, const in uint column, const in float x, const in uint n0)
+{
+    uint n = min(n0 + column, p.u[1] - 1);
+    return x + (BIAS_TYPE == TV_TYPE_F32 ? bias32[n] : float(bias16[n]));
+}
+
+float add_c16(const in uint row, const in uint column, const in float x, const in uint m0,
+              const in uint n0)
+{
+    uint m = min(m0 + row, p.u[0] - 1), n = min(n0 + column, p.u[1] - 1);
+    return x + float(c16[m * p.u[5] + p.u[7] + n]);
+}
+
+#define CLAMP gl_CooperativeMatrixClampModeConstantNV
+#define MATRIX(clamp, rows, columns, pitch)                                                        \
+    setTensorLayoutStrideNV(                                                                       \
+        setTensorLayoutDimensionNV(createTensorLayoutNV(2, clamp), rows, columns), pitch, 1)
+
+// All steps along K; `clamp` says what a tile finds beyond the matrix.
+#define STEPS(clamp)                                                                               \
+    {                                                                                              \
+        tensorLayoutNV<2, clamp> at =                                                              \
+            LAYOUT % 4 == TN ? MATRIX(clamp, K, M, pa) : MATRIX(clamp, M, K, pa);                  \
+        tensorLayoutNV<2, clamp> bt =                                                              \
+            LAYOUT % 4 == NT ? MATRIX(clamp, N, K, pb) : MATRIX(clamp, K, N, pb);                  \
+        [[dont_unroll]] for (uint k = 0; k < K; k += TILE_K) {                                     \
+            coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_K, gl_MatrixUseA> x;                        \
+            coopmat<T, gl_ScopeWorkgroup, TILE_K, TILE_N, gl_MatrixUseB> y;                        \
+            if (LAYOUT % 4 == TN)                                                                  \
+                coopMatLoadTensorNV(x, a, oa, sliceTensorLayoutNV(at, k, TILE_K, m0, TILE_M),      \
+                                    turned);                                                       \
+            else                                                                                   \
+                coopMatLoadTensorNV(x, a, oa, sliceTensorLayoutNV(at, m0, TILE_M, k, TILE_K));     \
+            if (LAYOUT % 4 == NT)                                                                  \
+                coopMatLoadTensorNV(y, b, ob, sliceTensorLayoutNV(bt, n0, TILE_N, k, TILE_K),      \
+                                    turned);                                                       \
+            else                                                                                   \
+                coopMatLoadTensorNV(y, b, ob, sliceTensorLayoutNV(bt, k, TILE_K, n0, TILE_N));     \
+            sum = coopMatMulAdd(x, y, sum);                                                        \
+        }                                                                                          \
+    }
+
+void main()
+{
+    const uint M = p.u[0], N = p.u[1], K = p.u[2];
+    const bool eights = LAYOUT >= 4; // lets the compiler load 16 bytes at a time
+    const uint pa = eights ? p.u[3] & ~7u : p.u[3], pb = eights ? p.u[4] & ~7u : p.u[4];
+    const uint oa = eights ? p.u[8] & ~7u : p.u[8], ob = eights ? p.u[9] & ~7u : p.u[9];
+    const uint wide = gl_NumWorkGroups.x, high = gl_NumWorkGroups.y;
+    const uint index = gl_WorkGroupID.y * wide + gl_WorkGroupID.x;
+    const uint band = index / (BAND * wide), rest = index % (BAND * wide);
+    const uint rows = min(BAND, high - band * BAND);
+    const uint m0 = (band * BAND + rest % rows) * TILE_M, n0 = rest / rows * TILE_N;
+
+    tensorViewNV<2, false, 1, 0> turned = createTensorViewNV(2, false, 1, 0);
+    coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> sum =
+        coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>(0.0);
+    if (m0 + TILE_M <= M && n0 + TILE_N <= N && K % TILE_K == 0)
+        STEPS(gl_CooperativeMatrixClampModeUndefinedNV)
+    else
+        STEPS(CLAMP)
+
+    if ((p.u[6] & TV_MATMUL_BIAS) != 0)
+        coopMatPerElementNV(sum, sum, add_bias, n0);
+    tensorLayoutNV<2, CLAMP> ct =
+        sliceTensorLayoutNV(MATRIX(CLAMP, M, N, p.u[5]), m0, TILE_M, n0, TILE_N);
+    const bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0;
+    if (C_TYPE == TV_TYPE_F32) {
+        if (accumulate) {
+            coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> before;
+            coopMatLoadTensorNV(before, c32, p.u[7], ct);
+            sum += before;
+        }
+        coopMatStoreTensorNV(sum, c32, p.u[7], ct);
+    } else {
+        if (accumulate)
+            coopMatPerElementNV(sum, sum, add_c16, m0, n0);
+        coopMatPerElementNV(sum, sum, nearest_each);
+        coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> rounded =
+            coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>(sum);
+        coopMatStoreTensorNV(rounded, c16, p.u[7], ct);
+    }
+}

@@ -1,0 +1,138 @@
+// matmul_coop_*: C = A B through KHR_cooperative_matrix and tiles in shared memory.
+// Layouts, slots and arguments as matmul.k; a and b are of the 16-bit type, c of that type or
+// float. Constants: 1 and 2 the tile's size in M and N, 3 the device's matrix (M + 256 N + 65536
+// K), 4 the layout (TV_NT, ...) plus 4 where pitches and first columns go in eights. Groups (N /
+// tile, M / tile) of exactly four subgroups, which have a quarter of the tile each.
+#version 460
+#pragma use_vulkan_memory_model
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
+#include "coop.h"
+
+layout(constant_id = 1) const uint TILE_M = 128;
+layout(constant_id = 2) const uint TILE_N = 128;
+layout(constant_id = 3) const uint SHAPE = 0x101010;
+layout(constant_id = 4) const uint LAYOUT = 0;
+const uint NT = 0, TN = 2, TILE_K = 32;
+const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16;
+const uint PARTS_M = TILE_M / 2 / FM, PARTS_N = TILE_N / 2 / FN;
+const bool A_BY_K = LAYOUT % 4 == TN, B_BY_K = LAYOUT % 4 != NT, EIGHTS = LAYOUT >= 4;
+
+// Tiles in shared memory, in units of 8 elements; a row is one unit longer, which spreads banks.
+const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_UNITS = (A_BY_K ? TILE_M : TILE_K) / 8;
+const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_UNITS = (B_BY_K ? TILE_N : TILE_K) / 8;
+const uint A_PITCH = A_UNITS + 1, B_PITCH = B_UNITS + 1;
+const uint A_MINE = A_ROWS * A_UNITS / gl_WorkGroupSize.x;
+const uint B_MINE = B_ROWS * B_UNITS / gl_WorkGroupSize.x;
+shared uvec4 tile_a[A_ROWS * A_PITCH];
+shared uvec4 tile_b[B_ROWS * B_PITCH];
+shared float out_tile[4 * FM * FN];
+
+SLOT(readonly, 0, uvec4, a8)
+SLOT(readonly, 0, uint16_t, a1)
+SLOT(readonly, 1, uvec4, b8)
+SLOT(readonly, 1, uint16_t, b1)
+SLOT(, 2, float, c32)
+SLOT(, 2, T, c16)
+SLOT(readonly, 3, float, bias32)
+SLOT(readonly, 3, T, bias16)
+SLOT_TYPE(2, C_TYPE)
+SLOT_TYPE(3, BIAS_TYPE)
+
+// Eight elements of a row from `column` on; 0 beyond `columns`. `word(i)` is element i.
+#define EIGHT(one, eight, row, rows, column, columns, at)                                          \
+    uvec4 v = uvec4(0);                                                                            \
+    if (row < rows && EIGHTS && column + 8 <= columns)                                             \
+        v = eight[(at) / 8];                                                                       \
+    else if (row < rows)                                                                           \
+        [[unroll]] for (uint i = 0; i < 8; i++)                                                    \
+            if (column + i < columns)                                                              \
+                v[i / 2] |= uint(one[(at) + i]) << i % 2 * 16;                                     \
+    return v;
+
+uvec4 load_a(uint unit, uint m0, uint k)
+{
+    uint row = unit / A_UNITS + (A_BY_K ? k : m0), column = unit % A_UNITS * 8 + (A_BY_K ? m0 : k);
+    uint rows = A_BY_K ? p.u[2] : p.u[0], columns = A_BY_K ? p.u[0] : p.u[2];
+    EIGHT(a1, a8, row, rows, column, columns, row * p.u[3] + p.u[8] + column)
+}
+
+uvec4 load_b(uint unit, uint n0, uint k)
+{
+    uint row = unit / B_UNITS + (B_BY_K ? k : n0), column = unit % B_UNITS * 8 + (B_BY_K ? n0 : k);
+    uint rows = B_BY_K ? p.u[2] : p.u[1], columns = B_BY_K ? p.u[1] : p.u[2];
+    EIGHT(b1, b8, row, rows, column, columns, row * p.u[4] + p.u[9] + column)
+}
+
+// One element of C.
+void put(uint m, uint n, float x)
+{
+    uint to = m * p.u[5] + p.u[7] + n;
+    if (m >= p.u[0] || n >= p.u[1])
+        return;
+    if ((p.u[6] & TV_MATMUL_BIAS) != 0)
+        x += BIAS_TYPE == TV_TYPE_F32 ? bias32[n] : float(bias16[n]);
+    if ((p.u[6] & TV_MATMUL_ACCUMULATE) != 0)
+        x += C_TYPE == TV_TYPE_F32 ? c32[to] : float(c16[to]);
+    if (C_TYPE == TV_TYPE_F32)
+        c32[to] = x;
+    else
+        c16[to] = T(nearest(x));
+}
+
+void main()
+{
+    const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x, part = gl_SubgroupID;
+    const uint m0 = gl_WorkGroupID.y * TILE_M, n0 = gl_WorkGroupID.x * TILE_N;
+    const uint my_m = part / 2 * (TILE_M / 2), my_n = part % 2 * (TILE_N / 2);
+    coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator> sum[PARTS_M * PARTS_N];
+    [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++)
+        sum[i] = coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator>(0.0);
+
+    uvec4 next_a[A_MINE], next_b[B_MINE]; // the next step's tile, on its way
+    [[unroll]] for (uint i = 0; i < A_MINE; i++)
+        next_a[i] = load_a(i * lanes + lane, m0, 0);
+    [[unroll]] for (uint i = 0; i < B_MINE; i++)
+        next_b[i] = load_b(i * lanes + lane, n0, 0);
+    for (uint k = 0; k < p.u[2]; k += TILE_K) {
+        barrier();
+        [[unroll]] for (uint i = 0; i < A_MINE; i++) {
+            uint unit = i * lanes + lane;
+            tile_a[unit / A_UNITS * A_PITCH + unit % A_UNITS] = next_a[i];
+            next_a[i] = load_a(unit, m0, k + TILE_K);
+        }
+        [[unroll]] for (uint i = 0; i < B_MINE; i++) {
+            uint unit = i * lanes + lane;
+            tile_b[unit / B_UNITS * B_PITCH + unit % B_UNITS] = next_b[i];
+            next_b[i] = load_b(unit, n0, k + TILE_K);
+        }
+        barrier();
+        [[unroll]] for (uint step = 0; step < TILE_K; step += FK) {
+            coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];
+            [[unroll]] for (uint i = 0; i < PARTS_M; i++) {
+                uint m = my_m + i * FM, at = A_BY_K ? step * A_PITCH + m / 8 : m * A_PITCH + step / 8;
+                coopMatLoad(x[i], tile_a, at, A_PITCH,
+                            A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor
+                                   : gl_CooperativeMatrixLayoutRowMajor);
+            }
+            [[unroll]] for (uint j = 0; j < PARTS_N; j++) {
+                coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;
+                uint n = my_n + j * FN, at = B_BY_K ? step * B_PITCH + n / 8 : n * B_PITCH + step / 8;
+                coopMatLoad(y, tile_b, at, B_PITCH,
+                            B_BY_K ? gl_CooperativeMatrixLayoutRowMajor
+                                   : gl_CooperativeMatrixLayoutColumnMajor);
+                [[unroll]] for (uint i = 0; i < PARTS_M; i++)
+                    sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);
+            }
+        }
+    }
+    const uint at = part * FM * FN;
+    [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++) {
+        uint m = m0 + my_m + i / PARTS_N * FM, n = n0 + my_n + i % PARTS_N * FN;
+        subgroupBarrier();
+        coopMatStore(sum[i], out_tile, at, FN, gl_CooperativeMatrixLayoutRowMajor);
+        subgroupBarrier();
+        for (uint e = gl_SubgroupInvocationID; e < FM * FN; e += gl_SubgroupSize)
+            put(m + e / FN, n + e % FN, out_tile[at + e]);
+    }
+}

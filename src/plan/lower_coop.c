@@ -1,0 +1,99 @@
+// Lowering onto matrix units: which cooperative matrix kernel takes a product or an attention node,
+// and with what tile.
+#include "plan/lower.h"
+
+#include <string.h>
+
+typedef struct coop_kernel {
+    const char *base; // the kernel of the dialect that it stands for
+    tv_dtype type;    // of its matrices
+    const char *name;
+    bool whole_group; // matrices of a group (NV_cooperative_matrix2), not of a subgroup
+} coop_kernel;
+
+static const coop_kernel kernels[] = {
+    {"matmul", TV_F16, "matmul_cm2_f16", true},
+    {"matmul", TV_BF16, "matmul_cm2_bf16", true},
+    {"matmul", TV_F16, "matmul_coop_f16", false},
+    {"matmul", TV_BF16, "matmul_coop_bf16", false},
+    {"attention", TV_F16, "attention_cm2_f16", true},
+    {"attention", TV_BF16, "attention_cm2_bf16", true},
+    {"attention_dq", TV_F16, "attention_dq_cm2_f16", true},
+    {"attention_dq", TV_BF16, "attention_dq_cm2_bf16", true},
+    {"attention_dkv", TV_F16, "attention_dkv_cm2_f16", true},
+    {"attention_dkv", TV_BF16, "attention_dkv_cm2_bf16", true},
+};
+
+static const coop_kernel *find_kernel(const tv_lowering *lowering, const char *base, tv_dtype type)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (kernels[i].type == type && strcmp(kernels[i].base, base) == 0 &&
+            tv_device_has_kernel(lowering->device, kernels[i].name))
+            return &kernels[i];
+    return NULL;
+}
+
+// ------------------------------------------------------------------------------------- products
+
+// Tiles of a group, the fastest first. A smaller one keeps more of a wide device busy.
+typedef struct coop_tile {
+    uint32_t m, n, k, lanes;
+} coop_tile;
+static const coop_tile group_tiles[] = {{128, 256, 64, 256}, {128, 128, 64, 256}, {64, 64, 64, 128}};
+static const coop_tile subgroup_tiles[] = {{128, 128, 32, 0}, {64, 64, 32, 0}};
+enum { BUSY_GROUPS = 128 }; // about as many as a wide device runs at once
+
+static uint64_t groups_of(const coop_tile *tile, const tv_product *p)
+{
+    return tv_div_up(p->m, tile->m) * tv_div_up(p->n, tile->n);
+}
+
+static const coop_tile *choose_tile(const coop_tile *tiles, size_t count, const tv_product *p)
+{
+    size_t i = 0;
+    while (i + 1 < count && groups_of(&tiles[i], p) < BUSY_GROUPS)
+        i++;
+    return &tiles[i];
+}
+
+static bool goes_in_eights(const tv_product *p)
+{
+    return (p->a->columns | p->b->columns | p->a_column) % 8 == 0;
+}
+
+bool tv_coop_product(const tv_lowering *lowering, const tv_product *p, tv_kernel_choice *choice,
+                     uint32_t *tile_m, uint32_t *tile_n)
+{
+    tv_dtype type = p->a->dtype;
+    const coop_kernel *kernel = find_kernel(lowering, "matmul", type);
+    bool one_type = p->b->dtype == type && (p->c->dtype == type || p->c->dtype == TV_F32) &&
+                    (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32);
+    if (!kernel || !one_type)
+        return false;
+    const coop_tile *tile = kernel->whole_group ? choose_tile(group_tiles, 3, p)
+                                                : choose_tile(subgroup_tiles, 2, p);
+    uint32_t lanes = tile->lanes ? tile->lanes : 4 * lowering->caps->subgroup;
+    if (lanes > lowering->caps->max_group)
+        return false;
+    *choice = (tv_kernel_choice){
+        .name = kernel->name,
+        .group = lanes,
+        .constants = {tile->m, tile->n, kernel->whole_group ? tile->k : lowering->caps->coop_shape,
+                      p->layout + (goes_in_eights(p) ? 4 : 0)}};
+    *tile_m = tile->m;
+    *tile_n = tile->n;
+    return true;
+}
+
+// ------------------------------------------------------------------------------------ attention
+
+bool tv_coop_attention(const tv_lowering *lowering, const char *base, const tv_tensor *qkv,
+                       uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows)
+{
+    const coop_kernel *kernel = find_kernel(lowering, base, qkv->dtype);
+    if (!kernel || head_size % 16 != 0 || head_size < 32 || head_size > 128)
+        return false;
+    *rows = 64;
+    *choice = (tv_kernel_choice){.name = kernel->name, .group = 128, .constants = {head_size, 64}};
+    return true;
+}
