@@ -411,6 +411,40 @@ static void marks_come_before_the_end(void **state)
     }
 }
 
+// A dispatch of much work among two of little; results stay what they were.
+static void each_dispatch_is_timed(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < MASK_COUNT; m++) {
+        tv_device *device = open_device(masks[m]);
+        tv_buffer *x = make_buffer(device, BUSY_N * sizeof(float));
+        tv_program *program = make_program(device);
+        double seconds[3];
+        float first;
+        record(program, fill(device, x, 0, 16, 1));
+        tv_program_barrier(program);
+        record(program, fill(device, x, 0, BUSY_N, 2));
+        tv_program_barrier(program);
+        record(program, fill(device, x, 0, 16, 3));
+        CHECKED(tv_program_finish(program));
+        for (int i = 0; i < 3; i++) {
+            CHECKED(tv_program_profile(program, i == 1));
+            CHECKED(tv_program_run(program));
+            CHECKED(tv_program_wait(program, TV_MARK_END, 0));
+            CHECKED(tv_buffer_read(x, 0, &first, sizeof first));
+            assert_true(first == 3);
+            if (i != 1)
+                continue;
+            tv_program_dispatch_seconds(program, seconds);
+            for (int j = 0; j < 3; j++)
+                assert_true(seconds[j] > 0);
+        }
+        tv_program_destroy(&program);
+        tv_buffer_destroy(&x);
+        close_device(device);
+    }
+}
+
 static void waiting_ends_in_time(void **state)
 {
     tv_device *device = open_device("");
@@ -540,6 +574,7 @@ int main(void)
         cmocka_unit_test(programs_queue_up),
         cmocka_unit_test(programs_without_work),
         cmocka_unit_test(marks_come_before_the_end),
+        cmocka_unit_test(each_dispatch_is_timed),
         cmocka_unit_test(waiting_ends_in_time),
         cmocka_unit_test(slow_devices_get_many_submissions),
         cmocka_unit_test(a_lost_device_stays_lost),

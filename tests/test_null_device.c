@@ -267,6 +267,45 @@ static void segments_end_at_marks(void **state)
     assert_int_equal(segments[2].count, 1);
 }
 
+// Each dispatch becomes a segment, wherever barriers and marks stand; what single dispatches take
+// does not change the rate. Afterwards the program is cut as before.
+static void profiling_times_each_dispatch(void **state)
+{
+    enum { DISPATCHES = 4 };
+    fixture *f = *state;
+    tv_backend backend = *f->device->backend;
+    const tv_backend *null = f->device->backend;
+    double seconds[DISPATCHES + 1] = {0};
+    backend.segment_seconds = seconds_at_true_rate;
+    f->device->backend = &backend;
+    for (int i = 0; i < DISPATCHES; i++) {
+        tv_dispatch dispatch = fill(f, i);
+        dispatch.work = 1e6 * (i + 1);
+        tv_program_dispatch(f->program, &dispatch);
+        if (i % 2)
+            tv_program_barrier(f->program);
+        if (i == 1)
+            tv_program_mark(f->program);
+    }
+    tv_program_barrier(f->program);
+    assert_int_equal(tv_program_finish(f->program), TV_OK);
+    assert_int_equal(f->program->segment_count, 2);
+    double rate = f->device->rate;
+    true_rate = 1e7;
+    assert_int_equal(tv_program_profile(f->program, true), TV_OK);
+    run_times(f->program, 2);
+    assert_int_equal(f->program->segment_count, DISPATCHES);
+    tv_program_dispatch_seconds(f->program, seconds);
+    for (int i = 0; i < DISPATCHES; i++)
+        assert_true(fabs(seconds[i] - 0.1 * (i + 1)) < 1e-12);
+    assert_true(seconds[DISPATCHES] == 0);
+    assert_true(f->device->rate == rate);
+    assert_int_equal(tv_program_profile(f->program, false), TV_OK);
+    run_times(f->program, 1);
+    assert_int_equal(f->program->segment_count, 2);
+    f->device->backend = null;
+}
+
 // ------------------------------------------------------------------------------------------- bugs
 
 static void write_outside(fixture *f)
@@ -354,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(submissions_follow_the_measured_rate, set_up, tear_down),
         cmocka_unit_test_setup_teardown(segments_end_at_marks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(profiling_times_each_dispatch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bugs_abort, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

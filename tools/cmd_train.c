@@ -8,6 +8,7 @@
 #include "data/tokenizer.h"
 #include "device/device.h"
 #include "dist/comm.h"
+#include "explain.h"
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/run_dir.h"
@@ -23,6 +24,7 @@ static const char help[] =
     "auto|PATH]\n"
     "       trivium train --print-config [CONFIG.yaml] [KEY=VALUE ...]\n"
     "       trivium train --print-memory CONFIG.yaml [KEY=VALUE ...] [--device D]\n"
+    "       trivium train --explain CONFIG.yaml [KEY=VALUE ...] [--device D] [--mask M]\n"
     "\n"
     "Trains the model that CONFIG.yaml describes and writes run_dir: metrics.jsonl, metrics.csv,\n"
     "loss.png, log.txt, checkpoints/. Keys are those of the file (trainer.max_steps=50); they can\n"
@@ -37,6 +39,9 @@ static const char help[] =
     "  --print-config    prints every key with its value and meaning, and ends\n"
     "  --print-memory    prints what each precision would take in the device's memory, and ends;\n"
     "                    --device null needs no device\n"
+    "  --explain         prints the plan of a step, what each kernel takes on random ids, and "
+    "what\n"
+    "                    the device could do, and ends; needs no data, writes nothing\n"
     "  --quiet           only warnings and errors\n"
     "\n"
     "Ctrl-C saves a checkpoint and ends with exit code 75; a second one ends at once.\n"
@@ -248,7 +253,7 @@ int cmd_train(int argc, char **argv)
 {
     const char *device = NULL, *mask = NULL;
     tv_train_options train = {0};
-    bool print = false, memory = false, done = false;
+    bool print = false, memory = false, explain = false, done = false;
     int count = 0;
     const cmd_option options[] = {{.name = "device", .value = &device},
                                   {.name = "mask", .value = &mask},
@@ -256,6 +261,7 @@ int cmd_train(int argc, char **argv)
                                   {.name = "share-device", .flag = &train.share_device},
                                   {.name = "print-config", .flag = &print},
                                   CMD_NO_SELFTEST,
+                                  {.name = "explain", .flag = &explain},
                                   {.name = "print-memory", .flag = &memory}};
     tv_err err =
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &count, &done);
@@ -267,11 +273,11 @@ int cmd_train(int argc, char **argv)
         err = load(&config, argv + 1, count, device, mask, !print);
     if (err == TV_OK && !print)
         err = tv_config_check(&config);
-    if (print || memory) {
+    if (print || memory || explain) {
         if (err == TV_OK && print)
             err = print_config(&config);
         else if (err == TV_OK)
-            err = print_memory(&config);
+            err = memory ? print_memory(&config) : explain_run(&config);
         tv_config_finish(&config);
         return cmd_finish(err);
     }

@@ -76,7 +76,7 @@ static tv_err record_segment(recorded *program, size_t index)
     tv_cl_device *device = device_of(program);
     const tv_segment *segment = &program->head.segments[index];
     segment_run *run = &program->segments[index];
-    if (count_dispatches(program, segment) == 0)
+    if (count_dispatches(program, segment) < 2) // a single kernel has an event of its own
         return TV_OK;
     cl_int status;
     run->commands = device->command_buffers.create(1, &device->queue, NULL, &status);

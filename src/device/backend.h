@@ -66,7 +66,7 @@ struct tv_program {
     tv_segment *segments;
     size_t segment_count, segment_capacity;
     uint32_t mark_count;
-    bool finished;
+    bool finished, profiled;
     double cut_rate;         // the rate that the segments were cut for
     bool running;            // run and not known to be over
     struct tv_program *next; // the next younger one in flight

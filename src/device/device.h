@@ -184,6 +184,13 @@ tv_err tv_program_wait(tv_program *program, tv_mark mark, double timeout_s);
 // unknown.
 double tv_program_seconds(const tv_program *program);
 
+// Profiling: while on, each dispatch is a submission of its own. The program must be finished and
+// not running.
+tv_err tv_program_profile(tv_program *program, bool on);
+// Device seconds of each dispatch, in their order, of the latest run, which was profiled and waited
+// for; 0 where unknown.
+void tv_program_dispatch_seconds(tv_program *program, double *seconds);
+
 // FLOP that one dispatch may cost so that no watchdog bites (about 50 ms at the measured speed).
 double tv_device_dispatch_budget(const tv_device *device);
 

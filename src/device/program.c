@@ -141,6 +141,15 @@ static tv_segment end_segment(tv_program *program, tv_segment segment)
     return (tv_segment){.first = segment.first + segment.count, .mark = TV_NO_MARK};
 }
 
+static bool has_dispatch(const tv_program *program, tv_segment segment)
+{
+    for (size_t i = segment.first; i < segment.first + segment.count; i++)
+        if (program->commands[i].kind == TV_COMMAND_DISPATCH)
+            return true;
+    return false;
+}
+
+// A profiled program has a segment for each dispatch.
 static void cut(tv_program *program, double rate)
 {
     double budget = SEGMENT_SECONDS * rate;
@@ -149,8 +158,10 @@ static void cut(tv_program *program, double rate)
     program->segment_count = 0;
     for (size_t i = 0; i < program->command_count; i++) {
         const tv_command *command = &program->commands[i];
-        double work = command->kind == TV_COMMAND_DISPATCH ? command->dispatch.work : 0;
-        if (work > 0 && segment.work > 0 && segment.work + work > budget)
+        bool dispatch = command->kind == TV_COMMAND_DISPATCH;
+        double work = dispatch ? command->dispatch.work : 0;
+        bool full = work > 0 && segment.work > 0 && segment.work + work > budget;
+        if (program->profiled ? dispatch && has_dispatch(program, segment) : full)
             segment = end_segment(program, segment);
         segment.work += work;
         segment.count++;
@@ -186,7 +197,7 @@ tv_err tv_program_finish(tv_program *program)
 
 static bool cut_is_stale(const tv_program *program, double rate)
 {
-    return rate > 2 * program->cut_rate || rate < program->cut_rate / 2;
+    return !program->profiled && (rate > 2 * program->cut_rate || rate < program->cut_rate / 2);
 }
 
 // With the lock held. The slowest segment counts, since it is what a watchdog would bite; the mean
@@ -203,8 +214,8 @@ static void measure(tv_program *program)
         if (seconds >= MEASURE_SECONDS && rate > 0 && (slowest == 0 || rate < slowest))
             slowest = rate;
     }
-    // Drivers compile at the first run.
-    if (slowest > 0 && program->runs > 1)
+    // Drivers compile at the first run. Single dispatches may be far from what a device can do.
+    if (slowest > 0 && program->runs > 1 && !program->profiled)
         device->rate = sqrt(device->rate * slowest);
 }
 
@@ -355,6 +366,30 @@ tv_err tv_device_drain(tv_device *device)
 double tv_program_seconds(const tv_program *program)
 {
     return program->seconds;
+}
+
+// -------------------------------------------------------------------------------------- profiling
+
+tv_err tv_program_profile(tv_program *program, bool on)
+{
+    TV_CHECK(program && program->finished, "an unfinished program cannot be profiled");
+    TV_CHECK(!is_running(program), "a program that runs cannot be cut anew");
+    TV_TRY(tv_device_alive(program->device));
+    if (program->profiled == on)
+        return TV_OK;
+    program->profiled = on;
+    program->runs = 0;
+    return record(program, current_rate(program->device));
+}
+
+void tv_program_dispatch_seconds(tv_program *program, double *seconds)
+{
+    const tv_device *device = program->device;
+    TV_CHECK(program->profiled && program->runs > 0 && !is_running(program),
+             "no profiled run that is over");
+    for (size_t i = 0; i < program->segment_count; i++)
+        if (has_dispatch(program, program->segments[i]))
+            *seconds++ = device->backend->segment_seconds(program, i) / device->info.caps.speed;
 }
 
 void tv_program_destroy(tv_program **program)

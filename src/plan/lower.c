@@ -112,17 +112,35 @@ void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows)
     set_groups(lowering, launch, rows);
 }
 
+// Bytes that a launch moves if it reads and writes each of its windows once.
+static double window_bytes(const tv_launch *launch)
+{
+    double bytes = 0;
+    for (uint32_t i = 0; i < launch->window_count; i++) {
+        const tv_window *w = &launch->windows[i];
+        bool again = false; // an absent input is another one's window
+        for (uint32_t j = 0; j < i; j++)
+            again = again || (launch->windows[j].tensor == w->tensor &&
+                              launch->windows[j].first == w->first);
+        double times = again ? 0 : w->access == TV_READ_WRITE ? 2 : 1;
+        bytes += times * (double)w->count * tv_dtype_bytes(w->tensor->dtype);
+    }
+    return bytes;
+}
+
 void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch)
 {
     TV_RESERVE(lowering->launches, lowering->capacity, lowering->count + 1);
     tv_launch *l = &lowering->launches[lowering->count++];
     *l = *launch;
+    l->node = node;
     l->phase = node->phase;
     l->label = node->out[0]->name;
     if (!l->choice.name)
         l->choice.name = tv_op_get_info(node->op)->kernel;
+    l->flop = l->work;
+    if (l->bytes == 0)
+        l->bytes = window_bytes(l);
     if (l->work == 0)
-        for (uint32_t i = 0; i < l->window_count; i++)
-            l->work +=
-                4.0 * (double)l->windows[i].count * tv_dtype_bytes(l->windows[i].tensor->dtype);
+        l->work = 4 * l->bytes;
 }

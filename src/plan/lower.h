@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "graph/graph.h"
+#include "plan/plan.h"
 
 // A window of a tensor: `count` elements from `first` on.
 typedef struct tv_window {
@@ -24,9 +25,12 @@ typedef struct tv_launch {
     uint32_t window_count;
     uint32_t groups[3];
     tv_args args;
-    double work;
+    double work;  // FLOP, or 4 per byte moved where that is what costs
+    double flop;  // of products; 0: moving bytes is what costs
+    double bytes; // read and written
     const char *label;
     uint32_t phase;
+    const tv_node *node;
 } tv_launch;
 
 typedef struct tv_lowering {
@@ -39,6 +43,9 @@ typedef struct tv_lowering {
 
 // Appends the launches of a node. TV_EMEMORY if one row of a tensor exceeds max_range.
 tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node);
+
+// All but `barrier` and `seconds`, which a launch does not know. describe.c has it.
+void tv_launch_describe(const tv_launch *launch, tv_plan_dispatch *dispatch);
 
 // ------------------------------------------------- for the lowering rules (lower_*.c) only
 
@@ -63,7 +70,8 @@ void tv_grid_lanes(const tv_lowering *lowering, tv_launch *launch, uint64_t lane
 void tv_grid_groups(const tv_lowering *lowering, tv_launch *launch, uint64_t groups);
 void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows);
 
-// Appends a launch. Where launch->work is 0 it becomes the cost of moving its windows once.
+// Appends a launch. launch->work is set where FLOP are what costs, launch->bytes where the windows
+// are not read and written once and entirely.
 void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch);
 
 // Matrix product with explicit windows, used by the matmul and loss rules: see lower_matmul.c.

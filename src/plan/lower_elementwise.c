@@ -29,7 +29,6 @@ static void emit_elements(tv_lowering *lowering, const tv_node *node, tv_launch 
         launch->args.u[0] = (uint32_t)n;
         launch->args.u[1] = (uint32_t)first;
         tv_grid_lanes(lowering, launch, tv_div_up(n, 4));
-        launch->work = 0;
         tv_emit(lowering, node, launch);
     }
 }
@@ -124,7 +123,6 @@ static tv_err lower_positions(tv_lowering *lowering, const tv_node *node, tv_lau
         launch->window_count = 4;
         launch->args.u[0] = n;
         tv_grid_lanes(lowering, launch, tv_div_up((uint64_t)n * x->columns, 4));
-        launch->work = 0;
         tv_emit(lowering, node, launch);
     }
     return TV_OK;
@@ -187,7 +185,7 @@ tv_err tv_lower_embed(tv_lowering *lowering, const tv_node *node)
             launch.args.u[1] = table->columns;
             launch.args.u[2] = first;
             launch.args.u[3] = rows;
-            launch.work = 32.0 * n * table->columns;
+            launch.bytes = 8.0 * n * table->columns;
             tv_grid_rows(lowering, &launch, n);
             tv_emit(lowering, node, &launch);
         }
@@ -216,7 +214,7 @@ tv_err tv_lower_embed_grad(tv_lowering *lowering, const tv_node *node)
         launch.args.u[1] = dy->columns;
         launch.args.u[2] = first;
         launch.args.u[3] = rows;
-        launch.work = 48.0 * (double)tv_tensor_count(dy);
+        launch.bytes = 12.0 * (double)tv_tensor_count(dy);
         tv_grid_rows(lowering, &launch, dy->rows);
         tv_emit(lowering, node, &launch);
     }

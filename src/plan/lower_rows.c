@@ -116,7 +116,6 @@ tv_err tv_lower_sumsq(tv_lowering *lowering, const tv_node *node)
         launch.args.u[0] = (uint32_t)n;
         launch.args.u[1] = block;
         launch.args.u[2] = node->attrs.offset + (uint32_t)(first / block);
-        launch.work = 16.0 * (double)n;
         tv_grid_groups(lowering, &launch, tv_div_up(n, block));
         tv_emit(lowering, node, &launch);
     }

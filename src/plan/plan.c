@@ -10,7 +10,9 @@
 
 typedef struct phase_program {
     tv_program *program;
-    size_t dispatches, barriers;
+    tv_plan_dispatch *dispatches;
+    size_t count, capacity; // dispatches
+    size_t barriers;
     double work;
 } phase_program;
 
@@ -134,12 +136,14 @@ static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t 
         if (lowering->launches[i].phase != phase)
             continue;
         TV_GOTO(done, make_dispatch(plan, &lowering->launches[i], &dispatch));
-        if (needs_barrier(&since_barrier, &dispatch)) {
+        TV_RESERVE(p->dispatches, p->capacity, p->count + 1);
+        tv_plan_dispatch *described = &p->dispatches[p->count++];
+        tv_launch_describe(&lowering->launches[i], described);
+        described->barrier = needs_barrier(&since_barrier, &dispatch);
+        if (described->barrier)
             tv_program_barrier(p->program);
-            p->barriers++;
-        }
         tv_program_dispatch(p->program, &dispatch);
-        p->dispatches++;
+        p->barriers += described->barrier;
         p->work += dispatch.work;
     }
     err = tv_program_finish(p->program);
@@ -185,8 +189,10 @@ void tv_plan_destroy(tv_plan **plan)
     tv_plan *p = *plan;
     if (!p)
         return;
-    for (uint32_t i = 0; p->phases && i < p->graph->phase_count; i++)
+    for (uint32_t i = 0; p->phases && i < p->graph->phase_count; i++) {
         tv_program_destroy(&p->phases[i].program);
+        tv_free(p->phases[i].dispatches);
+    }
     for (size_t i = 0; p->buffers && i < p->placement.block_count; i++) {
         tv_buffer_destroy(&p->buffers[i]);
         tv_free(p->shadows[i]);
@@ -207,7 +213,7 @@ const tv_plan_memory *tv_plan_get_memory(const tv_plan *plan)
 void tv_plan_count(const tv_plan *plan, uint32_t phase, size_t *dispatches, size_t *barriers,
                    double *work)
 {
-    *dispatches = plan->phases[phase].dispatches;
+    *dispatches = plan->phases[phase].count;
     *barriers = plan->phases[phase].barriers;
     *work = plan->phases[phase].work;
 }
@@ -305,4 +311,31 @@ tv_err tv_plan_execute(tv_plan *plan, uint32_t phase)
 {
     TV_TRY(tv_plan_run(plan, phase));
     return tv_plan_wait(plan, phase);
+}
+
+// ------------------------------------------------------------------------------------ profiling
+
+const tv_plan_dispatch *tv_plan_dispatches(const tv_plan *plan, uint32_t phase, size_t *count)
+{
+    *count = plan->phases[phase].count;
+    return plan->phases[phase].dispatches;
+}
+
+static tv_err run_profiled(tv_plan *plan, uint32_t phase)
+{
+    phase_program *p = &plan->phases[phase];
+    TV_TRY(tv_program_profile(p->program, true));
+    TV_TRY(tv_plan_execute(plan, phase));
+    double *seconds = tv_alloc(p->count + 1, sizeof *seconds);
+    tv_program_dispatch_seconds(p->program, seconds);
+    for (size_t i = 0; i < p->count; i++)
+        p->dispatches[i].seconds = seconds[i];
+    tv_free(seconds);
+    return TV_OK;
+}
+
+tv_err tv_plan_profile(tv_plan *plan, uint32_t phase)
+{
+    TV_TRY(run_profiled(plan, phase));
+    return tv_program_profile(plan->phases[phase].program, false);
 }

@@ -29,6 +29,23 @@ const tv_plan_memory *tv_plan_get_memory(const tv_plan *plan);
 void tv_plan_count(const tv_plan *plan, uint32_t phase, size_t *dispatches, size_t *barriers,
                    double *work);
 
+// One dispatch of a phase's program.
+typedef struct tv_plan_dispatch {
+    tv_op op;
+    const char *kernel, *label; // label: the node's first output
+    char shape[48];   // MxNxK of products, BxHxTxD of attention, else of its largest window
+    tv_dtype storage; // the narrowest floats that it touches
+    bool barrier;     // there is one before it
+    double flop;      // 0: moving bytes is what it costs
+    double bytes;     // read and written
+    double seconds;   // in the latest tv_plan_profile; 0: unknown
+} tv_plan_dispatch;
+const tv_plan_dispatch *tv_plan_dispatches(const tv_plan *plan, uint32_t phase, size_t *count);
+
+// Runs a phase with each dispatch timed by itself, and waits. The first run on a device, in which
+// drivers compile, says little.
+tv_err tv_plan_profile(tv_plan *plan, uint32_t phase);
+
 // Host memory behind a TV_FEED tensor: write here, then tv_plan_upload sends all feeds at once.
 void *tv_plan_feed(tv_plan *plan, const tv_tensor *tensor);
 tv_err tv_plan_upload(tv_plan *plan);

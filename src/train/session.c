@@ -11,10 +11,15 @@
 // Larger micro-batches than this many tokens gain nothing and cost memory.
 enum { BUSY_TOKENS_CPU = 4096, BUSY_TOKENS_GPU = 16384 };
 
-static tv_err open_data(tv_session *s)
+// A synthetic run has no data, but needs a vocabulary.
+static tv_err open_data(tv_session *s, bool synthetic)
 {
     const tv_config *c = s->config;
+    if (synthetic && (c->model.vocab_size != TV_AUTO || c->model.from[0]))
+        return TV_OK;
     TV_TRY(tv_tokenizer_open_data(c->data.train, &s->tokenizer));
+    if (synthetic)
+        return TV_OK;
     TV_TRY(tv_dataset_open(c->data.train, s->seq_len, s->tokenizer, &s->train));
     if (c->data.val[0])
         TV_TRY(tv_dataset_open(c->data.val, s->seq_len, s->tokenizer, &s->val));
@@ -31,7 +36,9 @@ static tv_err configure_model(tv_session *s, const char *model_folder)
                      : tv_config_model(s->config, path.data, &s->model_config);
     tv_text_finish(&path);
     TV_TRY(err);
-    uint32_t vocabulary = tv_dataset_vocab_size(s->train);
+    uint32_t vocabulary = s->train       ? tv_dataset_vocab_size(s->train)
+                          : s->tokenizer ? (uint32_t)tv_tokenizer_vocab_size(s->tokenizer)
+                                         : s->model_config.vocab_size;
     if (s->model_config.vocab_size == 0)
         s->model_config.vocab_size = vocabulary;
     if (s->model_config.vocab_size < vocabulary)
@@ -167,11 +174,11 @@ static tv_err choose_precision(tv_session *s, const tv_train_state *resumed)
     return TV_OK;
 }
 
-static tv_err open_parts(tv_session *s, const char *model_folder)
+static tv_err open_parts(tv_session *s, const tv_session_options *o)
 {
     TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
-    TV_TRY(open_data(s));
-    TV_TRY(configure_model(s, model_folder));
+    TV_TRY(open_data(s, o->synthetic));
+    TV_TRY(configure_model(s, o->model_folder));
     return open_device(s);
 }
 
@@ -185,8 +192,9 @@ static tv_err compare_data(const tv_session *s)
 
 static tv_err open_all(tv_session *s, const tv_session_options *o)
 {
-    TV_TRY(tv_comm_agree(s->comm, open_parts(s, o->model_folder)));
-    TV_TRY(compare_data(s));
+    TV_TRY(tv_comm_agree(s->comm, open_parts(s, o)));
+    if (!o->synthetic)
+        TV_TRY(compare_data(s));
     TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
     TV_TRY(choose_precision(s, o->resumed));
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));

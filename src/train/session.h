@@ -40,6 +40,7 @@ typedef struct tv_session_options {
     const tv_train_state *resumed; // NULL: a new run; else `auto` keeps its precision
     tv_comm *comm;
     bool share_device; // several ranks may use one device
+    bool synthetic;    // no data is opened: the caller makes the batches of tv_session_train
 } tv_session_options;
 
 // Opens all of it, on every rank. Weights are not set. Errors say what would fit where memory does
