@@ -29,7 +29,7 @@ struct tv_args {
 #define TV_MATMUL_ACCUMULATE 1u
 #define TV_MATMUL_BIAS 2u
 
-// What adamw rounds at random (constant 2), and where its random numbers' sites start.
+// What adamw rounds at random (constant 2), and the site of its random numbers.
 #define TV_STOCHASTIC_WEIGHT 1u
 #define TV_STOCHASTIC_STATE 2u
 #define TV_SITE_UPDATE 0x80000000u

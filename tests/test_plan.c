@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "plan/place.h"
 #include "plan/plan.h"
+#include "train/step_graph.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -287,6 +288,74 @@ static void test_barriers_before_overwriting(void **state)
     tv_graph_destroy(&graph);
 }
 
+// ------------------------------------------------------------------------------------- dispatches
+
+// A step of a model whose weights leave no gaps clears and updates all of them at once.
+static void test_a_step_takes_few_dispatches(void **state)
+{
+    const tv_model_config config = {.type = TV_MODEL_GPT2,
+                                    .vocab_size = 128,
+                                    .layers = 3,
+                                    .heads = 4,
+                                    .kv_heads = 4,
+                                    .head_size = 32,
+                                    .width = 128,
+                                    .inner = 512,
+                                    .positions = 32,
+                                    .norm_epsilon = 1e-5,
+                                    .initializer_range = 0.02};
+    tv_step_options options = {
+        .batch = 2, .time = 32, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.1f, .update = true};
+    for (tv_precision p = 0; p < TV_PRECISION_COUNT; p++) {
+        tv_plan *plan;
+        size_t dispatches, barriers;
+        double work;
+        options.precision = p;
+        tv_step_graph *g = tv_step_graph_create(&config, &options);
+        assert_ok(tv_plan_create(g->graph, *state, &plan));
+        tv_plan_count(plan, g->zero, &dispatches, &barriers, &work);
+        assert_int_equal(dispatches, 2); // and the sum of losses
+        assert_int_equal(barriers, 0);
+        tv_plan_count(plan, g->update, &dispatches, &barriers, &work);
+        // Two for the norm, one each for the weights that decay and for those that do not.
+        assert_int_equal(dispatches, 4);
+        assert_int_equal(barriers, 2);
+        tv_plan_destroy(&plan);
+        tv_step_graph_destroy(&g);
+    }
+}
+
+static void test_dispatches_are_described(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan;
+    size_t count;
+    graph->storage = TV_BF16;
+    tv_tensor *x = tv_graph_tensor(graph, TV_CONSTANT, TV_BF16, 70, 24, "x");
+    tv_tensor *w = tv_graph_tensor(graph, TV_WEIGHT, TV_BF16, 96, 24, "w");
+    tv_tensor *qkv = tv_linear(graph, x, w, NULL, TV_NT);
+    tv_gelu(graph, tv_attention(graph, qkv, 2, 4, 4, 8));
+    assert_ok(tv_plan_create(graph, *state, &plan));
+    const tv_plan_dispatch *d = tv_plan_dispatches(plan, 0, &count);
+    assert_int_equal(count, 3);
+    assert_int_equal(d[0].op, TV_OP_MATMUL);
+    assert_string_equal(d[0].shape, "70x96x24");
+    assert_true(d[0].flop == 2 * 70 * 96 * 24);
+    assert_true(d[0].bytes == 2 * (70 * 24 + 96 * 24 + 70 * 96)); // no bias, and so none is read
+    assert_int_equal(d[0].storage, TV_BF16);
+    assert_false(d[0].barrier);
+    assert_string_equal(d[1].shape, "2x4x35x8");
+    assert_true(d[1].flop > 0 && d[1].barrier);
+    assert_string_equal(d[2].kernel, "gelu");
+    assert_string_equal(d[2].shape, "70x32");
+    assert_true(d[2].flop == 0 && d[2].bytes == 2 * 2 * 70 * 32);
+    assert_ok(tv_plan_profile(plan, 0));
+    assert_true(d[2].seconds == 0); // the null device does not tell the time
+    assert_ok(tv_plan_execute(plan, 0));
+    tv_plan_destroy(&plan);
+    tv_graph_destroy(&graph);
+}
+
 // -------------------------------------------------------------------------------------- transfers
 
 static void test_feeds_results_and_parts(void **state)
@@ -386,6 +455,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_barriers_stand_only_where_needed),
         cmocka_unit_test(test_barriers_before_overwriting),
+        cmocka_unit_test(test_a_step_takes_few_dispatches),
+        cmocka_unit_test(test_dispatches_are_described),
         cmocka_unit_test(test_feeds_results_and_parts),
         cmocka_unit_test(test_a_tensor_too_large),
         cmocka_unit_test(test_too_little_memory),

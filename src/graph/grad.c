@@ -9,7 +9,7 @@
 
 typedef void grad_rule(tv_graph *graph, const tv_node *node, tv_tensor *dy);
 
-// Rows that one partial sum covers when gradients are summed over rows.
+// Fewer rows are summed at once.
 enum { SUM_BLOCK = 32 };
 
 static tv_tensor *emit(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
@@ -34,18 +34,32 @@ static void contribute(tv_graph *graph, tv_tensor *tensor, tv_tensor *gradient)
     tensor->gradient = tensor->gradient ? tv_add(graph, tensor->gradient, gradient) : gradient;
 }
 
-// target [1,C] += sums over the rows of x's columns from `offset` on, in two fixed stages.
-static void add_column_sums(tv_graph *graph, tv_tensor *x, uint32_t offset, tv_tensor *target)
+// Rows that one partial sum covers: so that there are about as many partial sums as rows in each.
+static uint32_t sum_block(uint32_t rows)
+{
+    uint32_t block = SUM_BLOCK;
+    while (block * block < rows)
+        block *= 2;
+    return block;
+}
+
+// target [1,C] += sums over the rows of x's columns from `offset` on.
+static void add_rows(tv_graph *graph, tv_tensor *x, uint32_t offset, tv_tensor *target)
+{
+    tv_attrs attrs = {.offset = offset, .block = x->rows, .accumulate = true};
+    emit(graph, TV_OP_COLSUM, &attrs, &x, target);
+}
+
+// target [1,C] += sums over the rows of x [R,C], in two fixed stages.
+static void add_column_sums(tv_graph *graph, tv_tensor *x, tv_tensor *target)
 {
     if (x->rows > SUM_BLOCK) {
-        tv_attrs first = {.offset = offset, .block = SUM_BLOCK};
-        uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+        tv_attrs first = {.block = sum_block(x->rows)};
+        uint32_t blocks = (uint32_t)tv_div_up(x->rows, first.block);
         tv_tensor *part = tv_statistic(graph, blocks, target->columns, "colsum");
         x = emit(graph, TV_OP_COLSUM, &first, &x, part);
-        offset = 0;
     }
-    tv_attrs last = {.offset = offset, .block = x->rows, .accumulate = true};
-    emit(graph, TV_OP_COLSUM, &last, &x, target);
+    add_rows(graph, x, 0, target);
 }
 
 static void grad_add(tv_graph *graph, const tv_node *node, tv_tensor *dy)
@@ -97,12 +111,12 @@ static void grad_embed(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 {
     tv_tensor *x = node->in[0], *w = node->in[1], *stats = node->out[1];
-    tv_attrs attrs = {.block = SUM_BLOCK};
-    uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+    tv_attrs attrs = {.block = sum_block(x->rows)};
+    uint32_t blocks = (uint32_t)tv_div_up(x->rows, attrs.block);
     tv_tensor *part = tv_statistic(graph, blocks, 2 * x->columns, "layernorm.part");
     emit(graph, TV_OP_LAYERNORM_PARTIAL, &attrs, (tv_tensor *[]){x, stats, dy}, part);
-    add_column_sums(graph, part, 0, w->gradient);
-    add_column_sums(graph, part, x->columns, node->in[2]->gradient);
+    add_rows(graph, part, 0, w->gradient);
+    add_rows(graph, part, x->columns, node->in[2]->gradient);
     contribute(graph, x,
                emit(graph, TV_OP_LAYERNORM_GRAD, NULL, (tv_tensor *[]){x, w, stats, dy},
                     new_like(graph, x, "layernorm.dx")));
@@ -111,11 +125,11 @@ static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 static void grad_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 {
     tv_tensor *x = node->in[0], *w = node->in[1], *rstd = node->out[1];
-    tv_attrs attrs = {.block = SUM_BLOCK};
-    uint32_t blocks = (x->rows + SUM_BLOCK - 1) / SUM_BLOCK;
+    tv_attrs attrs = {.block = sum_block(x->rows)};
+    uint32_t blocks = (uint32_t)tv_div_up(x->rows, attrs.block);
     tv_tensor *part = tv_statistic(graph, blocks, x->columns, "rmsnorm.part");
     emit(graph, TV_OP_RMSNORM_PARTIAL, &attrs, (tv_tensor *[]){x, rstd, dy}, part);
-    add_column_sums(graph, part, 0, w->gradient);
+    add_rows(graph, part, 0, w->gradient);
     contribute(graph, x,
                emit(graph, TV_OP_RMSNORM_GRAD, NULL, (tv_tensor *[]){x, w, rstd, dy},
                     new_like(graph, x, "rmsnorm.dx")));
@@ -129,7 +143,7 @@ static void grad_matmul(tv_graph *graph, const tv_node *node, tv_tensor *dy)
     tv_tensor *pair[] = {transposed ? dy : x, transposed ? x : dy, NULL};
     emit(graph, TV_OP_MATMUL, &weight, pair, w->gradient);
     if (bias)
-        add_column_sums(graph, dy, 0, bias->gradient);
+        add_column_sums(graph, dy, bias->gradient);
     tv_attrs input = {.layout = transposed ? TV_NN : TV_NT};
     contribute(graph, x,
                emit(graph, TV_OP_MATMUL, &input, (tv_tensor *[]){dy, w, NULL},

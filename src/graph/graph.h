@@ -40,6 +40,7 @@ struct tv_tensor {
     tv_dtype dtype;
     tv_kind kind;
     uint32_t rows, columns;
+    uint32_t rank; // of tensors of a kind that persist: lower ones are placed first, 0 at first
     tv_tensor *gradient; // of a weight, or the gradient built so far by tv_graph_backward
     tv_tensor *master;   // of a weight: its float copy, NULL where the weight is its own
     const struct tv_weight *weight; // how a weight is named and initialised, else NULL
@@ -58,7 +59,8 @@ typedef struct tv_attrs {
     uint32_t heads, kv_heads;          // H, Hk
     uint32_t head_size;                // D
     uint32_t rotated;                  // heads that ROPE rotates
-    uint32_t site;                     // which dropout in the model, which weight of AdamW
+    uint32_t site;                     // which dropout in the model; AdamW: the number of the
+                                       // weight's first four elements among those of all weights
     uint32_t layout;                   // of a matmul: tv_layout
     uint32_t valid;                    // columns that count (V of padded logits)
     uint32_t offset;                   // first column, or first element of a result

@@ -63,10 +63,12 @@ static tv_tensor *add_weight(tv_model *model, const tv_weight *weight, uint32_t 
     tv_tensor *tensor =
         tv_graph_tensor(model->graph, TV_WEIGHT, model->graph->storage, rows, columns, name);
     tensor->weight = kept;
+    tensor->rank = weight->matrix ? 0 : TV_WEIGHT_RANKS - 1;
     if (model->training) {
         char label[NAME_MAX_LENGTH + 8];
         snprintf(label, sizeof label, "grad.%s", name);
         tensor->gradient = tv_graph_tensor(model->graph, TV_GRADIENT, TV_F32, rows, columns, label);
+        tensor->gradient->rank = tensor->rank;
     }
     TV_RESERVE(model->weights, model->weight_capacity, model->weight_count + 1);
     model->weights[model->weight_count++] = tensor;

@@ -6,7 +6,9 @@
 #include "formats/model_config.h"
 #include "graph/graph.h"
 
-enum { TV_WEIGHT_PARTS = 3 };
+// Weights are placed with those that decay (rank 0) before those that do not, and so are their
+// gradients, masters and moments.
+enum { TV_WEIGHT_PARTS = 3, TV_WEIGHT_RANKS = 2 };
 
 typedef enum tv_weight_init { TV_INIT_NORMAL, TV_INIT_ZEROS, TV_INIT_ONES } tv_weight_init;
 

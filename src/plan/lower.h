@@ -44,6 +44,10 @@ typedef struct tv_lowering {
 // Appends the launches of a node. TV_EMEMORY if one row of a tensor exceeds max_range.
 tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node);
 
+// Joins launches that follow one another, in their list and in memory. merge.c has it.
+struct tv_placement;
+void tv_merge_launches(tv_lowering *lowering, const struct tv_placement *placement);
+
 // All but `barrier` and `seconds`, which a launch does not know. describe.c has it.
 void tv_launch_describe(const tv_launch *launch, tv_plan_dispatch *dispatch);
 

@@ -116,7 +116,8 @@ tv_err tv_lower_sumsq(tv_lowering *lowering, const tv_node *node)
         launch.args.u[0] = (uint32_t)n;
         launch.args.u[1] = block;
         launch.args.u[2] = node->attrs.offset + (uint32_t)(first / block);
-        tv_grid_groups(lowering, &launch, tv_div_up(n, block));
+        launch.args.u[3] = (uint32_t)tv_div_up(n, block);
+        tv_grid_groups(lowering, &launch, launch.args.u[3]);
         tv_emit(lowering, node, &launch);
     }
     return TV_OK;

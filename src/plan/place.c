@@ -39,26 +39,44 @@ static uint32_t add_block(tv_placement *p, tv_kind kind)
     return (uint32_t)p->block_count++;
 }
 
+static int by_kind_and_rank(const void *a, const void *b)
+{
+    const tv_tensor *x = *(const tv_tensor *const *)a, *y = *(const tv_tensor *const *)b;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static tv_err place_one(const tv_tensor *tensor, uint64_t max_alloc, tv_placement *p)
+{
+    uint64_t limit = tv_min_size(max_alloc, block_limit), size = padded_bytes(tensor);
+    tv_block *last = p->block_count > 0 ? &p->blocks[p->block_count - 1] : NULL;
+    if (size > max_alloc)
+        return too_large(tensor, max_alloc);
+    if (!last || last->kind != tensor->kind || last->size + size > limit)
+        add_block(p, tensor->kind);
+    uint32_t block = (uint32_t)p->block_count - 1;
+    p->spots[tensor->id] = (tv_spot){block, p->blocks[block].size};
+    p->blocks[block].size += size;
+    p->memory.bytes[tensor->kind] += size;
+    return TV_OK;
+}
+
 static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_placement *p)
 {
-    uint64_t limit = tv_min_size(max_alloc, block_limit);
-    for (tv_kind kind = 0; kind < TV_ACTIVATION; kind++) {
-        uint32_t block = TV_NOT_PLACED;
-        for (size_t i = 0; i < graph->tensor_count; i++) {
-            const tv_tensor *tensor = graph->tensors[i];
-            uint64_t size = padded_bytes(tensor);
-            if (tensor->kind != kind)
-                continue;
-            if (size > max_alloc)
-                return too_large(tensor, max_alloc);
-            if (block == TV_NOT_PLACED || p->blocks[block].size + size > limit)
-                block = add_block(p, kind);
-            p->spots[tensor->id] = (tv_spot){block, p->blocks[block].size};
-            p->blocks[block].size += size;
-            p->memory.bytes[kind] += size;
-        }
-    }
-    return TV_OK;
+    const tv_tensor **sorted = tv_alloc(graph->tensor_count + 1, sizeof *sorted);
+    size_t count = 0;
+    tv_err err = TV_OK;
+    for (size_t i = 0; i < graph->tensor_count; i++)
+        if (graph->tensors[i]->kind != TV_ACTIVATION)
+            sorted[count++] = graph->tensors[i];
+    qsort(sorted, count, sizeof *sorted, by_kind_and_rank);
+    for (size_t i = 0; i < count && err == TV_OK; i++)
+        err = place_one(sorted[i], max_alloc, p);
+    tv_free(sorted);
+    return err;
 }
 
 static void extend_life(life *lives, const uint32_t *index, const tv_tensor *tensor, size_t node,

@@ -39,24 +39,31 @@ static void declare_masters(tv_step_graph *s)
         char name[160];
         snprintf(name, sizeof name, "master.%s", w->name);
         w->master = tv_graph_tensor(s->graph, TV_MASTER, TV_F32, w->rows, w->columns, name);
+        w->master->rank = w->rank;
     }
 }
 
+static tv_tensor *declare_moment(tv_step_graph *s, const tv_tensor *w, const char *prefix,
+                                 uint32_t rank)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s.%s", prefix, w->name);
+    tv_tensor *moment =
+        tv_graph_tensor(s->graph, TV_OPTIMIZER, s->options.moments, w->rows, w->columns, name);
+    moment->rank = rank;
+    return moment;
+}
+
+// All first moments lie before all second ones, each in the order of the weights.
 static void declare_moments(tv_step_graph *s)
 {
-    tv_dtype dtype = s->options.moments;
     size_t count = s->model->weight_count;
     s->first_moments = tv_arena_alloc(&s->graph->arena, count, sizeof *s->first_moments);
     s->second_moments = tv_arena_alloc(&s->graph->arena, count, sizeof *s->second_moments);
     for (size_t i = 0; i < count; i++) {
         const tv_tensor *w = s->model->weights[i];
-        char name[160];
-        snprintf(name, sizeof name, "exp_avg.%s", w->name);
-        s->first_moments[i] =
-            tv_graph_tensor(s->graph, TV_OPTIMIZER, dtype, w->rows, w->columns, name);
-        snprintf(name, sizeof name, "exp_avg_sq.%s", w->name);
-        s->second_moments[i] =
-            tv_graph_tensor(s->graph, TV_OPTIMIZER, dtype, w->rows, w->columns, name);
+        s->first_moments[i] = declare_moment(s, w, "exp_avg", w->rank);
+        s->second_moments[i] = declare_moment(s, w, "exp_avg_sq", TV_WEIGHT_RANKS + w->rank);
     }
 }
 
@@ -76,23 +83,50 @@ static void add_pass(tv_step_graph *s, bool backward)
         tv_graph_backward(s->graph, loss, NULL);
 }
 
-static void add_update(tv_step_graph *s)
+// The weights' numbers in the order in which they lie in memory, so that what is done to one after
+// the other becomes one launch; the caller frees it.
+static size_t *placed_order(const tv_model *model)
 {
-    const tv_step_options *o = &s->options;
-    tv_model *model = s->model;
-    tv_tensor **gradients = tv_alloc(model->weight_count, sizeof(tv_tensor *));
+    size_t *order = tv_alloc(model->weight_count, sizeof *order), count = 0;
+    for (uint32_t rank = 0; rank < TV_WEIGHT_RANKS; rank++)
+        for (size_t i = 0; i < model->weight_count; i++)
+            if (model->weights[i]->rank == rank)
+                order[count++] = i;
+    return order;
+}
+
+static void add_zero(tv_step_graph *s, const size_t *order)
+{
+    tv_fill(s->graph, s->loss_sum, 0);
+    for (size_t i = 0; s->options.update && i < s->model->weight_count; i++)
+        tv_fill(s->graph, s->model->weights[order[i]]->gradient, 0);
+}
+
+static void add_norm(tv_step_graph *s, const size_t *order)
+{
+    const tv_model *model = s->model;
+    tv_tensor **gradients = tv_alloc(model->weight_count, sizeof *gradients);
     for (size_t i = 0; i < model->weight_count; i++)
-        gradients[i] = model->weights[i]->gradient;
+        gradients[i] = model->weights[order[i]]->gradient;
     tv_grad_norm(s->graph, gradients, model->weight_count, s->step, s->stat);
     tv_free(gradients);
-    for (size_t i = 0; i < model->weight_count; i++) {
-        tv_tensor *w = model->weights[i];
+}
+
+static void add_update(tv_step_graph *s, const size_t *order)
+{
+    const tv_step_options *o = &s->options;
+    uint64_t fours = 0;
+    add_norm(s, order);
+    for (size_t i = 0; i < s->model->weight_count; i++) {
+        tv_tensor *w = s->model->weights[order[i]];
         tv_attrs attrs = {.beta1 = o->beta1,
                           .beta2 = o->beta2,
                           .epsilon = o->epsilon,
-                          .site = (uint32_t)i,
+                          .site = (uint32_t)fours,
                           .weight_decay = w->weight->matrix ? o->weight_decay : 0};
-        tv_adamw(s->graph, w, s->first_moments[i], s->second_moments[i], s->stat, s->step, &attrs);
+        tv_adamw(s->graph, w, s->first_moments[order[i]], s->second_moments[order[i]], s->stat,
+                 s->step, &attrs);
+        fours += tv_div_up(tv_tensor_count(w), 4);
     }
 }
 
@@ -104,19 +138,19 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
     s->graph->storage = tv_precision_get_info(options->precision)->storage;
     s->model = tv_model_create(s->graph, config, options->update);
     declare_inputs(s);
+    size_t *order = placed_order(s->model);
     s->zero = s->graph->phase;
-    tv_fill(s->graph, s->loss_sum, 0);
+    add_zero(s, order);
     if (options->update) {
         if (tv_precision_get_info(options->precision)->masters)
             declare_masters(s);
         declare_moments(s);
-        for (size_t i = 0; i < s->model->weight_count; i++)
-            tv_fill(s->graph, s->model->weights[i]->gradient, 0);
         s->micro = tv_graph_new_phase(s->graph);
         add_pass(s, true);
         s->update = tv_graph_new_phase(s->graph);
-        add_update(s);
+        add_update(s, order);
     }
+    tv_free(order);
     s->eval = tv_graph_new_phase(s->graph);
     add_pass(s, false);
     return s;
