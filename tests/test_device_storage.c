@@ -15,7 +15,7 @@ static int open_devices(void **state)
 {
     devices *d = tv_alloc(1, sizeof *d);
     *state = d;
-    d->plain = tv_test_device("");
+    d->plain = tv_test_device("no-coopmat");
     d->poor = d->plain ? tv_test_device(POOR) : NULL;
     return d->poor ? 0 : -1;
 }

@@ -316,6 +316,8 @@ static void read_row(char *line, FILE *out, size_t index, row *r)
             die("%s: no flavour or file in the manifest", name);
         r->flavor = (unsigned)strtoul(flavor, NULL, 10);
         write_spirv(out, path, index, r);
+        if (r->flavor & TV_FLAVOR_COOP) // sizes come from constants: the lowering sees to them
+            r->shared_bytes = r->shared_lane_bytes = 0;
     } else if (strcmp(kind, "opencl") == 0) {
         const char *path = strtok(NULL, " "), *defines = strtok(NULL, "");
         if (!path)

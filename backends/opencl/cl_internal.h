@@ -118,6 +118,9 @@ typedef struct tv_cl_buffer {
     tv_buffer head;
     cl_mem memory;
     bool mapped; // copies go through a mapping
+    // Windows made so far, which live as long as the buffer: programs share them.
+    struct tv_cl_window *windows;
+    size_t window_count, window_capacity;
 } tv_cl_buffer;
 
 typedef struct tv_cl_kernel {
@@ -130,6 +133,8 @@ typedef struct tv_cl_kernel {
 tv_err tv_cl_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer);
 void tv_cl_buffer_destroy(tv_buffer *buffer);
 tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
+// `size` bytes of the buffer from `offset` on as a memory object that the buffer owns.
+tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, uint64_t size, cl_mem *window);
 tv_err tv_cl_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 
 // cl_kernel.c
@@ -157,8 +162,6 @@ void tv_cl_cache_remove(const char *path);
 typedef struct tv_cl_calls {
     cl_kernel *kernels; // one per command; NULL where it is no dispatch
     size_t count;
-    struct tv_cl_view *views; // sorted
-    size_t view_count;
 } tv_cl_calls;
 tv_err tv_cl_calls_init(const tv_cl_device *device, const tv_command *commands, size_t count,
                         tv_cl_calls *calls);

@@ -3,6 +3,13 @@
 
 #include "base/memory.h"
 
+// A sub-buffer. There is one for each place and size: NVIDIA's driver crashes when it releases one
+// of several that are alike.
+struct tv_cl_window {
+    uint64_t offset, size;
+    cl_mem handle;
+};
+
 #include <string.h>
 
 static tv_cl_device *device_of(const tv_cl_buffer *buffer)
@@ -43,10 +50,32 @@ tv_err tv_cl_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
     return TV_OK;
 }
 
+tv_err tv_cl_buffer_window(tv_buffer *head, uint64_t offset, uint64_t size, cl_mem *window)
+{
+    tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    for (size_t i = 0; i < buffer->window_count; i++)
+        if (buffer->windows[i].offset == offset && buffer->windows[i].size == size) {
+            *window = buffer->windows[i].handle;
+            return TV_OK;
+        }
+    cl_buffer_region region = {offset, size};
+    cl_int status;
+    *window = device_of(buffer)->cl.clCreateSubBuffer(
+        buffer->memory, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+    TV_TRY(tv_cl_status(status, "clCreateSubBuffer"));
+    TV_RESERVE(buffer->windows, buffer->window_capacity, buffer->window_count + 1);
+    buffer->windows[buffer->window_count++] = (struct tv_cl_window){offset, size, *window};
+    return TV_OK;
+}
+
 void tv_cl_buffer_destroy(tv_buffer *head)
 {
     tv_cl_buffer *buffer = (tv_cl_buffer *)head;
-    device_of(buffer)->cl.clReleaseMemObject(buffer->memory);
+    const tv_cl_api *cl = &device_of(buffer)->cl;
+    for (size_t i = 0; i < buffer->window_count; i++)
+        cl->clReleaseMemObject(buffer->windows[i].handle);
+    cl->clReleaseMemObject(buffer->memory);
+    tv_free(buffer->windows);
     tv_free(buffer);
 }
 

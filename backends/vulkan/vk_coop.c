@@ -90,8 +90,7 @@ void tv_vk_coop_describe(VkInstance instance, const tv_vk_coop_known *known,
                  find_shape(shapes, count, VK_COMPONENT_TYPE_BFLOAT16_KHR) == caps->coop_shape;
     caps->coop2 = caps->coop && f.nv.cooperativeMatrixWorkgroupScope &&
                   f.nv.cooperativeMatrixFlexibleDimensions && f.nv.cooperativeMatrixReductions &&
-                  f.nv.cooperativeMatrixConversions &&
-                  f.nv.cooperativeMatrixPerElementOperations &&
+                  f.nv.cooperativeMatrixConversions && f.nv.cooperativeMatrixPerElementOperations &&
                   f.nv.cooperativeMatrixTensorAddressing;
 }
 

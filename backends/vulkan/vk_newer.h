@@ -1,5 +1,5 @@
-// Vulkan: what is newer than the headers of Debian 12 (1.3.239) and used where a driver has it. From
-// the Vulkan specification 1.4; each part is left out where the headers know it.
+// Vulkan: what is newer than the headers of Debian 12 (1.3.239) and used where a driver has it.
+// From the Vulkan specification 1.4; each part is left out where the headers know it.
 #ifndef TV_VULKAN_VK_NEWER_H
 #define TV_VULKAN_VK_NEWER_H
 

@@ -24,10 +24,6 @@ float power(const in uint i, const in uint j, const in float x, const in float h
 {
     return exp2(x - high);
 }
-float weight(const in uint i, const in uint j, const in float x, const in float high)
-{
-    return nearest(exp2(x - high));
-}
 float inverse(const in uint i, const in uint j, const in float x) { return 1.0 / x; }
 float log_sum(const in uint i, const in uint j, const in float high, const in float sum)
 {
@@ -59,10 +55,11 @@ void main()
         coopMatReduceNV(top, s, gl_CooperativeMatrixReduceRowNV, highest);
         coopMatPerElementNV(top, top, higher, high);
         coopMatPerElementNV(shrink, high, power, top);
-        coopMatPerElementNV(s, s, weight, top);
+        coopMatPerElementNV(s, s, power, top);
         high = top;
         coopMatReduceNV(more, s, gl_CooperativeMatrixReduceRowNV, total);
         sum = sum * shrink + more;
+        coopMatPerElementNV(s, s, nearest_each);
         acc = coopMatMulAdd(FRAGMENT(ROWS, D)(s), v, acc * shrink);
     }
     SUMS share;

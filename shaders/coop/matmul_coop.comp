@@ -1,8 +1,10 @@
 // matmul_coop_*: C = A B through KHR_cooperative_matrix and tiles in shared memory.
 // Layouts, slots and arguments as matmul.k; a and b are of the 16-bit type, c of that type or
-// float. Constants: 1 and 2 the tile's size in M and N, 3 the device's matrix (M + 256 N + 65536
-// K), 4 the layout (TV_NT, ...) plus 4 where pitches and first columns go in eights. Groups (N /
-// tile, M / tile) of exactly four subgroups, which have a quarter of the tile each.
+// float. Constants: 1 and 2 the tile's size in M and N; 3 the device's matrix (M + 256 N + 65536 K)
+// and, from bits 24 and 28 on, the subgroups of a group along M and N; 4 the layout (TV_NT, ...), 4
+// where pitches and first columns go in eights, the step along K (a multiple of 16) and from bit 8
+// on the buffers: 2 need one barrier per step, 1 half of the memory. Groups (N / tile, M / tile),
+// numbered so that those at work together share rows of A and columns of B.
 #version 460
 #pragma use_vulkan_memory_model
 #extension GL_KHR_shader_subgroup_basic : require
@@ -11,22 +13,26 @@
 
 layout(constant_id = 1) const uint TILE_M = 128;
 layout(constant_id = 2) const uint TILE_N = 128;
-layout(constant_id = 3) const uint SHAPE = 0x101010;
-layout(constant_id = 4) const uint LAYOUT = 0;
-const uint NT = 0, TN = 2, TILE_K = 32;
-const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16;
-const uint PARTS_M = TILE_M / 2 / FM, PARTS_N = TILE_N / 2 / FN;
-const bool A_BY_K = LAYOUT % 4 == TN, B_BY_K = LAYOUT % 4 != NT, EIGHTS = LAYOUT >= 4;
+layout(constant_id = 3) const uint SHAPE = 0x22101010;
+layout(constant_id = 4) const uint LAYOUT = 0x2040;
+const uint NT = 0, TN = 2, BAND = 8;
+const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16 & 255;
+const uint SUBGROUPS_M = SHAPE >> 24 & 15, SUBGROUPS_N = SHAPE >> 28;
+const uint MY_M = TILE_M / SUBGROUPS_M, MY_N = TILE_N / SUBGROUPS_N; // of a subgroup
+const uint PARTS_M = MY_M / FM, PARTS_N = MY_N / FN;
+const uint TILE_K = LAYOUT & 0xF0, BUFFERS = LAYOUT >> 8;
+const bool A_BY_K = LAYOUT % 4 == TN, B_BY_K = LAYOUT % 4 != NT, EIGHTS = (LAYOUT & 4) != 0;
 
 // Tiles in shared memory, in units of 8 elements; a row is one unit longer, which spreads banks.
 const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_UNITS = (A_BY_K ? TILE_M : TILE_K) / 8;
 const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_UNITS = (B_BY_K ? TILE_N : TILE_K) / 8;
 const uint A_PITCH = A_UNITS + 1, B_PITCH = B_UNITS + 1;
+const uint A_SIZE = A_ROWS * A_PITCH, B_SIZE = B_ROWS * B_PITCH;
 const uint A_MINE = A_ROWS * A_UNITS / gl_WorkGroupSize.x;
 const uint B_MINE = B_ROWS * B_UNITS / gl_WorkGroupSize.x;
-shared uvec4 tile_a[A_ROWS * A_PITCH];
-shared uvec4 tile_b[B_ROWS * B_PITCH];
-shared float out_tile[4 * FM * FN];
+shared uvec4 tile_a[BUFFERS * A_SIZE];
+shared uvec4 tile_b[BUFFERS * B_SIZE];
+shared float out_tile[SUBGROUPS_M * SUBGROUPS_N * FM * FN];
 
 SLOT(readonly, 0, uvec4, a8)
 SLOT(readonly, 0, uint16_t, a1)
@@ -80,59 +86,79 @@ void put(uint m, uint n, float x)
         c16[to] = T(nearest(x));
 }
 
+#define SUM coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator>
+
+// Adds the products of one step's tiles, which start at `a` and `b`.
+#define MULTIPLY(a, b)                                                                             \
+    [[unroll]] for (uint step = 0; step < TILE_K; step += FK) {                                    \
+        coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];                            \
+        [[unroll]] for (uint i = 0; i < PARTS_M; i++) {                                            \
+            const uint m = my_m + i * FM;                                                          \
+            coopMatLoad(x[i], tile_a,                                                              \
+                        a + (A_BY_K ? step * A_PITCH + m / 8 : m * A_PITCH + step / 8), A_PITCH,   \
+                        A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor                             \
+                               : gl_CooperativeMatrixLayoutRowMajor);                              \
+        }                                                                                          \
+        [[unroll]] for (uint j = 0; j < PARTS_N; j++) {                                            \
+            coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;                                 \
+            const uint n = my_n + j * FN;                                                          \
+            coopMatLoad(y, tile_b,                                                                 \
+                        b + (B_BY_K ? step * B_PITCH + n / 8 : n * B_PITCH + step / 8), B_PITCH,   \
+                        B_BY_K ? gl_CooperativeMatrixLayoutRowMajor                                \
+                               : gl_CooperativeMatrixLayoutColumnMajor);                           \
+            [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                          \
+                sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);               \
+        }                                                                                          \
+    }
+
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x, part = gl_SubgroupID;
-    const uint m0 = gl_WorkGroupID.y * TILE_M, n0 = gl_WorkGroupID.x * TILE_N;
-    const uint my_m = part / 2 * (TILE_M / 2), my_n = part % 2 * (TILE_N / 2);
-    coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator> sum[PARTS_M * PARTS_N];
+    const uint wide = gl_NumWorkGroups.x, index = gl_WorkGroupID.y * wide + gl_WorkGroupID.x;
+    const uint band = index / (BAND * wide), rest = index % (BAND * wide);
+    const uint rows = min(BAND, gl_NumWorkGroups.y - band * BAND);
+    const uint m0 = (band * BAND + rest % rows) * TILE_M, n0 = rest / rows * TILE_N;
+    const uint my_m = part / SUBGROUPS_N * MY_M, my_n = part % SUBGROUPS_N * MY_N;
+    SUM sum[PARTS_M * PARTS_N];
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++)
-        sum[i] = coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator>(0.0);
+        sum[i] = SUM(0.0);
 
     uvec4 next_a[A_MINE], next_b[B_MINE]; // the next step's tile, on its way
     [[unroll]] for (uint i = 0; i < A_MINE; i++)
         next_a[i] = load_a(i * lanes + lane, m0, 0);
     [[unroll]] for (uint i = 0; i < B_MINE; i++)
         next_b[i] = load_b(i * lanes + lane, n0, 0);
+    uint which = 0;
     for (uint k = 0; k < p.u[2]; k += TILE_K) {
-        barrier();
+        if (BUFFERS == 1)
+            barrier();
         [[unroll]] for (uint i = 0; i < A_MINE; i++) {
             uint unit = i * lanes + lane;
-            tile_a[unit / A_UNITS * A_PITCH + unit % A_UNITS] = next_a[i];
+            tile_a[which * A_SIZE + unit / A_UNITS * A_PITCH + unit % A_UNITS] = next_a[i];
             next_a[i] = load_a(unit, m0, k + TILE_K);
         }
         [[unroll]] for (uint i = 0; i < B_MINE; i++) {
             uint unit = i * lanes + lane;
-            tile_b[unit / B_UNITS * B_PITCH + unit % B_UNITS] = next_b[i];
+            tile_b[which * B_SIZE + unit / B_UNITS * B_PITCH + unit % B_UNITS] = next_b[i];
             next_b[i] = load_b(unit, n0, k + TILE_K);
         }
         barrier();
-        [[unroll]] for (uint step = 0; step < TILE_K; step += FK) {
-            coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];
-            [[unroll]] for (uint i = 0; i < PARTS_M; i++) {
-                uint m = my_m + i * FM, at = A_BY_K ? step * A_PITCH + m / 8 : m * A_PITCH + step / 8;
-                coopMatLoad(x[i], tile_a, at, A_PITCH,
-                            A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor
-                                   : gl_CooperativeMatrixLayoutRowMajor);
-            }
-            [[unroll]] for (uint j = 0; j < PARTS_N; j++) {
-                coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;
-                uint n = my_n + j * FN, at = B_BY_K ? step * B_PITCH + n / 8 : n * B_PITCH + step / 8;
-                coopMatLoad(y, tile_b, at, B_PITCH,
-                            B_BY_K ? gl_CooperativeMatrixLayoutRowMajor
-                                   : gl_CooperativeMatrixLayoutColumnMajor);
-                [[unroll]] for (uint i = 0; i < PARTS_M; i++)
-                    sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);
-            }
-        }
+        MULTIPLY(which * A_SIZE, which * B_SIZE)
+        which = BUFFERS - 1 - which;
     }
+    const bool whole = m0 + TILE_M <= p.u[0] && n0 + TILE_N <= p.u[1] && p.u[6] == 0;
     const uint at = part * FM * FN;
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++) {
-        uint m = m0 + my_m + i / PARTS_N * FM, n = n0 + my_n + i % PARTS_N * FN;
-        subgroupBarrier();
-        coopMatStore(sum[i], out_tile, at, FN, gl_CooperativeMatrixLayoutRowMajor);
-        subgroupBarrier();
-        for (uint e = gl_SubgroupInvocationID; e < FM * FN; e += gl_SubgroupSize)
-            put(m + e / FN, n + e % FN, out_tile[at + e]);
+        const uint m = m0 + my_m + i / PARTS_N * FM, n = n0 + my_n + i % PARTS_N * FN;
+        if (whole && C_TYPE == TV_TYPE_F32) {
+            coopMatStore(sum[i], c32, m * p.u[5] + p.u[7] + n, p.u[5],
+                         gl_CooperativeMatrixLayoutRowMajor);
+        } else {
+            subgroupBarrier();
+            coopMatStore(sum[i], out_tile, at, FN, gl_CooperativeMatrixLayoutRowMajor);
+            subgroupBarrier();
+            for (uint e = gl_SubgroupInvocationID; e < FM * FN; e += gl_SubgroupSize)
+                put(m + e / FN, n + e % FN, out_tile[at + e]);
+        }
     }
 }

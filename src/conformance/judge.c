@@ -122,9 +122,10 @@ static void free_outputs(double **y)
     tv_free(y);
 }
 
-static tv_verdict judge_output(const tv_trial *t, uint32_t which, const float *got,
+static tv_verdict judge_output(const tv_trial *t, uint32_t which, const tv_trial_result *result,
                                const double *want)
 {
+    const float *got = result->outputs[which];
     const tv_tensor *tensor = t->outputs[which];
     size_t count = (size_t)tv_tensor_count(tensor);
     double error = 0, norm = 0;
@@ -133,7 +134,8 @@ static tv_verdict judge_output(const tv_trial *t, uint32_t which, const float *g
         norm += want[i] * want[i];
     }
     double rms = sqrt(norm / (double)count);
-    limits l = limits_of(t, tensor, fmax(rms, t->row->magnitude), (tv_bound){0, 0});
+    limits l =
+        limits_of(t, tensor, fmax(rms, t->row->magnitude), tv_stored_in_output(t, which, result));
     tv_verdict v = verdict_on(false, which, tensor, l.unit);
     for (size_t i = 0; i < count; i++)
         compare(&v, &l, i, got[i], want[i], 0);
@@ -261,7 +263,7 @@ size_t tv_judge(const tv_trial *t, const tv_trial_result *result, tv_verdict ver
     double **y = new_outputs(t);
     t->row->reference(t, y);
     for (uint32_t i = 0; i < t->output_count; i++)
-        verdicts[count++] = judge_output(t, i, result->outputs[i], y[i]);
+        verdicts[count++] = judge_output(t, i, result, y[i]);
     for (uint32_t i = 0; i < t->leaf_count; i++)
         if (result->gradients[i])
             verdicts[count++] = judge_gradient(t, i, result->gradients[i], y);

@@ -6,8 +6,12 @@
 // spread evenly and most values lie above the power of 2 where u |v| is reached. Twice that is
 // allowed for, as for floats (judge.c).
 //
-// Only two 16-bit tensors lie between what a case writes and what it reads back: attention's o and
-// the loss's dlogits. Statistics, logits and partial sums are floats in every storage type.
+// Matrix units that belong to a group take attention's probabilities and their gradients in 16 bits
+// (shaders/coop), as flash attention does; elsewhere these are floats.
+//
+// Otherwise only two 16-bit tensors lie between what a case writes and what it reads back:
+// attention's o and the loss's dlogits. Statistics, logits and partial sums are floats in every
+// storage type.
 #include "conformance/stored.h"
 
 #include "base/memory.h"
@@ -97,6 +101,19 @@ static tv_bound cross_entropy(const tv_trial *t, uint32_t leaf)
     tv_free(lost[0]);
     tv_free(lost[1]);
     return bound;
+}
+
+// o sums p_j v_j over keys, with sum of p_j = 1: roundings of p lose at most u |p_j v_j| each, so
+// at most u times the largest |v|, and in the mean no more than one p of 1 does.
+tv_bound tv_stored_in_output(const tv_trial *t, uint32_t output, const tv_trial_result *result)
+{
+    if (!result->matrix_units_by_group || t->storage == TV_F32 || output != 0 ||
+        t->row->op != TV_OP_ATTENTION)
+        return (tv_bound){0, 0};
+    const tv_leaf *qkv = &t->leaves[0];
+    double u = tv_rounding(t->storage);
+    return (tv_bound){2 * u * sqrt(mean_square(qkv->x, qkv->count)),
+                      u * largest(qkv->x, qkv->count)};
 }
 
 tv_bound tv_stored_in_gradient(const tv_trial *t, uint32_t leaf)

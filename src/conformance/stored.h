@@ -1,5 +1,5 @@
-// What is stored on the way: the error that gradients inherit from intermediate tensors of a 16-bit
-// storage type. Outputs inherit none: no op has such a tensor in its forward pass.
+// What is stored on the way: the error that outputs and gradients inherit from intermediates of a
+// 16-bit storage type.
 #ifndef TV_CONFORMANCE_STORED_H
 #define TV_CONFORMANCE_STORED_H
 
@@ -11,6 +11,7 @@ typedef struct tv_bound {
     double rms, most;
 } tv_bound;
 
+tv_bound tv_stored_in_output(const tv_trial *t, uint32_t output, const tv_trial_result *result);
 tv_bound tv_stored_in_gradient(const tv_trial *t, uint32_t leaf);
 
 #endif

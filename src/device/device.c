@@ -77,6 +77,9 @@ tv_err tv_device_open(const char *which, const char *mask, tv_device **device)
         return tv_fail_in(TV_EUSAGE, "%s", info->name);
     tv_device *opened = NULL;
     TV_TRY(open_tested(&selection, &opened));
+    tv_err err = tv_device_calibrate(opened);
+    if (err != TV_OK)
+        return give_up(&opened, err);
     opened->runs = 0; // the self-test's do not count
     opened->fault_run = fault_run;
     *device = opened;

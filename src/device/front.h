@@ -34,6 +34,10 @@ tv_err tv_device_note(tv_device *device, tv_err err);
 // Waits for all programs in flight.
 tv_err tv_device_drain(tv_device *device);
 
+// Sets the rate of a GPU to what products come to on it; leaves that of a software driver, which no
+// watchdog guards.
+tv_err tv_device_calibrate(tv_device *device);
+
 // FLOP per second to start with, before anything was measured.
 double tv_rate_guess(tv_device_class device_class);
 

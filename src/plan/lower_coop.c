@@ -37,11 +37,14 @@ static const coop_kernel *find_kernel(const tv_lowering *lowering, const char *b
 
 // Tiles of a group, the fastest first. A smaller one keeps more of a wide device busy.
 typedef struct coop_tile {
-    uint32_t m, n, k, lanes;
+    uint32_t m, n, k;
+    uint32_t lanes;                 // of a group, where it multiplies as a whole
+    uint32_t subgroups[2], buffers; // else: along M and N, and tiles of a step
 } coop_tile;
-static const coop_tile group_tiles[] = {{128, 256, 64, 256}, {128, 128, 64, 256}, {64, 64, 64, 128}};
-static const coop_tile subgroup_tiles[] = {{128, 128, 32, 0}, {64, 64, 32, 0}};
-enum { BUSY_GROUPS = 128 }; // about as many as a wide device runs at once
+static const coop_tile group_tiles[] = {{128, 128, 64, 128, {0}, 0}, {64, 64, 64, 128, {0}, 0}};
+static const coop_tile subgroup_tiles[] = {{128, 128, 32, 0, {2, 2}, 2},
+                                           {64, 64, 32, 0, {2, 2}, 2}};
+enum { BUSY_GROUPS = 100 }; // about as many as a wide device runs at once
 
 static uint64_t groups_of(const coop_tile *tile, const tv_product *p)
 {
@@ -70,16 +73,23 @@ bool tv_coop_product(const tv_lowering *lowering, const tv_product *p, tv_kernel
                     (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32);
     if (!kernel || !one_type)
         return false;
-    const coop_tile *tile = kernel->whole_group ? choose_tile(group_tiles, 3, p)
-                                                : choose_tile(subgroup_tiles, 2, p);
-    uint32_t lanes = tile->lanes ? tile->lanes : 4 * lowering->caps->subgroup;
-    if (lanes > lowering->caps->max_group)
+    const coop_tile *tile =
+        kernel->whole_group ? choose_tile(group_tiles, 2, p) : choose_tile(subgroup_tiles, 2, p);
+    uint32_t layout = p->layout + (goes_in_eights(p) ? 4 : 0);
+    if (kernel->whole_group)
+        *choice = (tv_kernel_choice){.name = kernel->name,
+                                     .group = tile->lanes,
+                                     .constants = {tile->m, tile->n, tile->k, layout}};
+    else
+        *choice = (tv_kernel_choice){
+            .name = kernel->name,
+            .group = tile->subgroups[0] * tile->subgroups[1] * lowering->caps->subgroup,
+            .constants = {tile->m, tile->n,
+                          lowering->caps->coop_shape | tile->subgroups[0] << 24 |
+                              tile->subgroups[1] << 28,
+                          layout + tile->k + (tile->buffers << 8)}};
+    if (choice->group > lowering->caps->max_group)
         return false;
-    *choice = (tv_kernel_choice){
-        .name = kernel->name,
-        .group = lanes,
-        .constants = {tile->m, tile->n, kernel->whole_group ? tile->k : lowering->caps->coop_shape,
-                      p->layout + (goes_in_eights(p) ? 4 : 0)}};
     *tile_m = tile->m;
     *tile_n = tile->n;
     return true;

@@ -7,9 +7,18 @@
 
 #include <stdio.h>
 
-uint32_t tv_loss_chunk(uint32_t vocab_size)
+static const uint64_t LOGIT_BYTES = 64ull << 20, LOGIT_BYTES_MOST = 1ull << 30;
+
+// A wide device needs many rows to be busy, and each chunk adds to the whole gradient of the head.
+uint64_t tv_logit_bytes(const tv_device_info *info)
 {
-    uint64_t rows = (64ull << 20) / 4 / (vocab_size + 64ull);
+    uint64_t share = info->device_class == TV_CLASS_CPU ? 0 : info->caps.memory / 64;
+    return tv_max_size(LOGIT_BYTES, tv_min_size(share, LOGIT_BYTES_MOST));
+}
+
+static uint32_t loss_chunk(uint32_t vocab_size, uint64_t bytes)
+{
+    uint64_t rows = (bytes ? bytes : LOGIT_BYTES) / 4 / (vocab_size + 64ull);
     return rows < 64 ? 64 : (uint32_t)(rows / 64 * 64);
 }
 
@@ -76,8 +85,9 @@ static void add_pass(tv_step_graph *s, bool backward)
                               .step = s->step,
                               .samples = backward ? s->samples : NULL};
     tv_tensor *hidden = tv_model_forward(s->model, &inputs);
+    uint32_t chunk = loss_chunk(s->model->config.vocab_size, s->options.logit_bytes);
     tv_tensor *loss = tv_linear_cross_entropy(s->graph, hidden, s->model->head, s->targets, s->step,
-                                              tv_loss_chunk(s->model->config.vocab_size), backward);
+                                              chunk, backward);
     tv_reduce_sum_into(s->graph, loss, s->loss_sum);
     if (backward)
         tv_graph_backward(s->graph, loss, NULL);

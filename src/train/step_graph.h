@@ -3,6 +3,7 @@
 #ifndef TV_TRAIN_STEP_GRAPH_H
 #define TV_TRAIN_STEP_GRAPH_H
 
+#include "device/device.h"
 #include "formats/model_config.h"
 #include "graph/graph.h"
 #include "model/model.h"
@@ -13,8 +14,9 @@ typedef struct tv_step_options {
     double beta1, beta2;
     float epsilon, weight_decay;
     tv_precision precision;
-    tv_dtype moments; // TV_F32 or TV_BF16: how the optimizer's state is stored
-    bool update;      // false: a graph for validation only, without gradients and optimizer state
+    uint64_t logit_bytes; // that may exist at a time: tv_logit_bytes; 0: 64 MiB
+    tv_dtype moments;     // TV_F32 or TV_BF16: how the optimizer's state is stored
+    bool update; // false: a graph for validation only, without gradients and optimizer state
 } tv_step_options;
 
 typedef struct tv_step_graph {
@@ -35,7 +37,8 @@ typedef struct tv_step_graph {
 tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step_options *options);
 void tv_step_graph_destroy(tv_step_graph **graph);
 
-// Rows of logits that exist at a time for this vocabulary: about 64 MiB of them.
-uint32_t tv_loss_chunk(uint32_t vocab_size);
+// Bytes of logits that may exist at a time on that device, for tv_step_options: 64 MiB, and on a
+// GPU with much memory up to 1 GiB.
+uint64_t tv_logit_bytes(const tv_device_info *info);
 
 #endif
