@@ -3,8 +3,7 @@
 
 #include "base/memory.h"
 
-// A sub-buffer. There is one for each place and size: NVIDIA's driver crashes when it releases one
-// of several that are alike.
+// A sub-buffer; there is one for each place and size.
 struct tv_cl_window {
     uint64_t offset, size;
     cl_mem handle;

@@ -27,7 +27,7 @@ SLOT_TYPE(3, BIAS_TYPE)
 float add_bias(const in uint row, const in uint column, const in float x, const in uint n0)
 {
     uint n = min(n0 + column, p.u[1] - 1);
-    return x + (BIAS_TYPE == TV_TYPE_F32 ? bias32[n] : float(bias16[n]));
+    return x + bias32[n];
 }
 
 float add_c16(const in uint row, const in uint column, const in float x, const in uint m0,
@@ -42,14 +42,14 @@ float add_c16(const in uint row, const in uint column, const in float x, const i
     setTensorLayoutStrideNV(                                                                       \
         setTensorLayoutDimensionNV(createTensorLayoutNV(2, clamp), rows, columns), pitch, 1)
 
-// All steps along K; `clamp` says what a tile finds beyond the matrix.
-#define STEPS(clamp)                                                                               \
+// Steps along K; `clamp` says what a tile finds beyond the matrix.
+#define STEPS(clamp, from, to)                                                                     \
     {                                                                                              \
         tensorLayoutNV<2, clamp> at =                                                              \
             LAYOUT % 4 == TN ? MATRIX(clamp, K, M, pa) : MATRIX(clamp, M, K, pa);                  \
         tensorLayoutNV<2, clamp> bt =                                                              \
             LAYOUT % 4 == NT ? MATRIX(clamp, N, K, pb) : MATRIX(clamp, K, N, pb);                  \
-        [[dont_unroll]] for (uint k = 0; k < K; k += TILE_K) {                                     \
+        [[dont_unroll]] for (uint k = from; k < to; k += TILE_K) {                                 \
             coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_K, gl_MatrixUseA> x;                        \
             coopmat<T, gl_ScopeWorkgroup, TILE_K, TILE_N, gl_MatrixUseB> y;                        \
             if (LAYOUT % 4 == TN)                                                                  \
@@ -81,13 +81,22 @@ void main()
     tensorViewNV<2, false, 1, 0> turned = createTensorViewNV(2, false, 1, 0);
     coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> sum =
         coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>(0.0);
-    if (m0 + TILE_M <= M && n0 + TILE_N <= N && K % TILE_K == 0)
-        STEPS(gl_CooperativeMatrixClampModeUndefinedNV)
-    else
-        STEPS(CLAMP)
+    const bool inside = m0 + TILE_M <= M && n0 + TILE_N <= N;
+    const uint whole = inside ? K - K % TILE_K : 0;
+    STEPS(gl_CooperativeMatrixClampModeUndefinedNV, 0, whole)
+    STEPS(CLAMP, whole, K)
 
-    if ((p.u[6] & TV_MATMUL_BIAS) != 0)
+    if ((p.u[6] & TV_MATMUL_BIAS) != 0 && BIAS_TYPE == TV_TYPE_F32) {
         coopMatPerElementNV(sum, sum, add_bias, n0);
+    } else if ((p.u[6] & TV_MATMUL_BIAS) != 0) {
+        // A row of ones times a matrix whose first row is the bias, and the others 0.
+        coopmat<T, gl_ScopeWorkgroup, TILE_M, 16, gl_MatrixUseA> x =
+            coopmat<T, gl_ScopeWorkgroup, TILE_M, 16, gl_MatrixUseA>(T(1.0));
+        coopmat<T, gl_ScopeWorkgroup, 16, TILE_N, gl_MatrixUseB> y;
+        coopMatLoadTensorNV(y, bias16, 0,
+                            sliceTensorLayoutNV(MATRIX(CLAMP, 1, N, N), 0, 16, n0, TILE_N));
+        sum = coopMatMulAdd(x, y, sum);
+    }
     tensorLayoutNV<2, CLAMP> ct =
         sliceTensorLayoutNV(MATRIX(CLAMP, M, N, p.u[5]), m0, TILE_M, n0, TILE_N);
     const bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0;

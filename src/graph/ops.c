@@ -163,7 +163,7 @@ tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, 
     TV_CHECK(x->columns == w->columns && targets->columns == x->rows && chunk > 0, "loss: %s",
              x->name);
     uint32_t rows = chunk < x->rows ? chunk : x->rows;
-    uint32_t pitch = (w->rows + 3) / 4 * 4; // kernels read logits four at a time
+    uint32_t pitch = (w->rows + 7) / 8 * 8; // kernels read logits four or eight at a time
     tv_attrs attrs = {.valid = w->rows, .block = rows, .backward = backward};
     tv_tensor *loss = tv_statistic(graph, 1, x->rows, "loss");
     tv_tensor *logits = tv_statistic(graph, rows, pitch, "logits");

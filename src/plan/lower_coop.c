@@ -43,7 +43,9 @@ typedef struct coop_tile {
 } coop_tile;
 static const coop_tile group_tiles[] = {{128, 128, 64, 128, {0}, 0}, {64, 64, 64, 128, {0}, 0}};
 static const coop_tile subgroup_tiles[] = {{128, 128, 32, 0, {2, 2}, 2},
-                                           {64, 64, 32, 0, {2, 2}, 2}};
+                                           {128, 128, 32, 0, {2, 2}, 1},
+                                           {64, 64, 32, 0, {2, 2}, 2},
+                                           {64, 64, 32, 0, {2, 2}, 1}};
 enum { BUSY_GROUPS = 100 }; // about as many as a wide device runs at once
 
 static uint64_t groups_of(const coop_tile *tile, const tv_product *p)
@@ -51,12 +53,30 @@ static uint64_t groups_of(const coop_tile *tile, const tv_product *p)
     return tv_div_up(p->m, tile->m) * tv_div_up(p->n, tile->n);
 }
 
-static const coop_tile *choose_tile(const coop_tile *tiles, size_t count, const tv_product *p)
+// Bytes of shared memory of a tile for subgroups: each buffer has a step's part of A and of B,
+// whose rows are longer by one unit of eight; and each subgroup hands on one matrix of its sums.
+static uint64_t shared_bytes(const tv_caps *caps, const coop_tile *tile, tv_layout layout)
 {
-    size_t i = 0;
-    while (i + 1 < count && groups_of(&tiles[i], p) < BUSY_GROUPS)
-        i++;
-    return &tiles[i];
+    uint64_t a_rows = layout == TV_TN ? tile->k : tile->m,
+             b_rows = layout == TV_NT ? tile->n : tile->k;
+    uint64_t a = a_rows * (tile->m * tile->k / a_rows / 8 + 1);
+    uint64_t b = b_rows * (tile->n * tile->k / b_rows / 8 + 1);
+    uint64_t sums = 4ull * (caps->coop_shape & 255) * (caps->coop_shape >> 8 & 255);
+    return tile->buffers * 16 * (a + b) + sums * tile->subgroups[0] * tile->subgroups[1];
+}
+
+static const coop_tile *choose_tile(const tv_caps *caps, const coop_tile *tiles, size_t count,
+                                    const tv_product *p)
+{
+    const coop_tile *chosen = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (tiles[i].buffers && shared_bytes(caps, &tiles[i], p->layout) > caps->shared_bytes)
+            continue;
+        chosen = &tiles[i];
+        if (groups_of(chosen, p) >= BUSY_GROUPS)
+            break;
+    }
+    return chosen;
 }
 
 static bool goes_in_eights(const tv_product *p)
@@ -73,8 +93,10 @@ bool tv_coop_product(const tv_lowering *lowering, const tv_product *p, tv_kernel
                     (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32);
     if (!kernel || !one_type)
         return false;
-    const coop_tile *tile =
-        kernel->whole_group ? choose_tile(group_tiles, 2, p) : choose_tile(subgroup_tiles, 2, p);
+    const coop_tile *tile = kernel->whole_group ? choose_tile(lowering->caps, group_tiles, 2, p)
+                                                : choose_tile(lowering->caps, subgroup_tiles, 4, p);
+    if (!tile)
+        return false;
     uint32_t layout = p->layout + (goes_in_eights(p) ? 4 : 0);
     if (kernel->whole_group)
         *choice = (tv_kernel_choice){.name = kernel->name,
@@ -97,13 +119,16 @@ bool tv_coop_product(const tv_lowering *lowering, const tv_product *p, tv_kernel
 
 // ------------------------------------------------------------------------------------ attention
 
+enum { ATTENTION_ROWS = 64, ATTENTION_LANES = 128 };
+
 bool tv_coop_attention(const tv_lowering *lowering, const char *base, const tv_tensor *qkv,
                        uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows)
 {
     const coop_kernel *kernel = find_kernel(lowering, base, qkv->dtype);
     if (!kernel || head_size % 16 != 0 || head_size < 32 || head_size > 128)
         return false;
-    *rows = 64;
-    *choice = (tv_kernel_choice){.name = kernel->name, .group = 128, .constants = {head_size, 64}};
+    *rows = ATTENTION_ROWS;
+    *choice = (tv_kernel_choice){
+        .name = kernel->name, .group = ATTENTION_LANES, .constants = {head_size, ATTENTION_ROWS}};
     return true;
 }

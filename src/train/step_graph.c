@@ -16,10 +16,12 @@ uint64_t tv_logit_bytes(const tv_device_info *info)
     return tv_max_size(LOGIT_BYTES, tv_min_size(share, LOGIT_BYTES_MOST));
 }
 
-static uint32_t loss_chunk(uint32_t vocab_size, uint64_t bytes)
+// How many of `rows` rows of logits there are at a time: chunks of one size.
+static uint32_t loss_chunk(uint32_t vocab_size, uint64_t bytes, uint32_t rows)
 {
-    uint64_t rows = (bytes ? bytes : LOGIT_BYTES) / 4 / (vocab_size + 64ull);
-    return rows < 64 ? 64 : (uint32_t)(rows / 64 * 64);
+    uint64_t most = (bytes ? bytes : LOGIT_BYTES) / 4 / (vocab_size + 64ull);
+    uint64_t chunks = tv_div_up(rows, tv_max_size(most / 64 * 64, 64));
+    return (uint32_t)tv_align_up(tv_div_up(rows, chunks), 64);
 }
 
 static tv_tensor *feed(tv_step_graph *s, uint32_t count, const char *name)
@@ -85,7 +87,8 @@ static void add_pass(tv_step_graph *s, bool backward)
                               .step = s->step,
                               .samples = backward ? s->samples : NULL};
     tv_tensor *hidden = tv_model_forward(s->model, &inputs);
-    uint32_t chunk = loss_chunk(s->model->config.vocab_size, s->options.logit_bytes);
+    uint32_t chunk = loss_chunk(s->model->config.vocab_size, s->options.logit_bytes,
+                                s->options.batch * s->options.time);
     tv_tensor *loss = tv_linear_cross_entropy(s->graph, hidden, s->model->head, s->targets, s->step,
                                               chunk, backward);
     tv_reduce_sum_into(s->graph, loss, s->loss_sum);
