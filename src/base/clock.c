@@ -1,4 +1,4 @@
-// Clock: monotonic time, and the wall clock for logs.
+// Clock: monotonic time, CPU time, and the wall clock for logs.
 #include "base/clock.h"
 
 #include <time.h>
@@ -13,6 +13,13 @@ uint64_t tv_now_ns(void)
 double tv_now_seconds(void)
 {
     return (double)tv_now_ns() * 1e-9;
+}
+
+double tv_thread_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 void tv_wall_time(char out[32])

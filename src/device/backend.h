@@ -23,8 +23,9 @@ struct tv_device {
     struct tv_kernel *kernels;    // all made so far, linked by `next`
     uint64_t runs, fault_run;     // program runs so far; the one that TRIVIUM_FAULT lets fail, or 0
     atomic_bool lost;             // every later call fails
-    pthread_mutex_t lock;         // guards rate, in_flight and each program's `running` and below
+    pthread_mutex_t lock;         // guards what is below, and each program's `running` and below
     double rate;                  // FLOP per second, measured; starts with a guess by device class
+    double driver_seconds;        // CPU time that callers spent in the backend; guarded, too
     struct tv_program *in_flight; // oldest program run and not known to be over, linked by `next`
 };
 

@@ -2,6 +2,7 @@
 #include "device/front.h"
 #include "device/selftest.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -201,7 +202,10 @@ tv_err tv_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uin
     TV_TRY(tv_device_drain(device));
     if (size == 0)
         return TV_OK;
-    return tv_device_note(device, device->backend->buffer_write(buffer, offset, data, size));
+    double since = tv_thread_seconds();
+    tv_err err = device->backend->buffer_write(buffer, offset, data, size);
+    tv_device_count_driver(device, since);
+    return tv_device_note(device, err);
 }
 
 tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size)
@@ -211,7 +215,26 @@ tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t s
     TV_TRY(tv_device_drain(device));
     if (size == 0)
         return TV_OK;
-    return tv_device_note(device, device->backend->buffer_read(buffer, offset, data, size));
+    double since = tv_thread_seconds();
+    tv_err err = device->backend->buffer_read(buffer, offset, data, size);
+    tv_device_count_driver(device, since);
+    return tv_device_note(device, err);
+}
+
+void tv_device_count_driver(tv_device *device, double since)
+{
+    pthread_mutex_lock(&device->lock);
+    device->driver_seconds += tv_thread_seconds() - since;
+    pthread_mutex_unlock(&device->lock);
+}
+
+double tv_device_driver_seconds(const tv_device *device)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&device->lock;
+    pthread_mutex_lock(lock);
+    double seconds = device->driver_seconds;
+    pthread_mutex_unlock(lock);
+    return seconds;
 }
 
 // ---------------------------------------------------------------------------------------- kernels

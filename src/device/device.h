@@ -109,6 +109,10 @@ uint64_t tv_device_validation_messages(const tv_device *device);
 // for more. On failure caps are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
+// CPU seconds that the threads calling tv_buffer_* and tv_program_* have spent in the driver so
+// far: what is left of a thread's own time is Trivium's.
+double tv_device_driver_seconds(const tv_device *device);
+
 // ------------------------------------------------------------------------------------- memory
 
 // `size` bytes of device memory, not cleared. TV_EMEMORY if there is not enough; size must not

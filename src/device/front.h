@@ -38,6 +38,9 @@ tv_err tv_device_drain(tv_device *device);
 // watchdog guards.
 tv_err tv_device_calibrate(tv_device *device);
 
+// Counts what the calling thread spends in the driver, from `since` (tv_thread_seconds) to now.
+void tv_device_count_driver(tv_device *device, double since);
+
 // FLOP per second to start with, before anything was measured.
 double tv_rate_guess(tv_device_class device_class);
 

@@ -205,7 +205,7 @@ static bool cut_is_stale(const tv_program *program, double rate)
 static void measure(tv_program *program)
 {
     tv_device *device = program->device;
-    double slowest = 0;
+    double slowest = 0, since = tv_thread_seconds();
     program->seconds = 0;
     for (size_t i = 0; i < program->segment_count; i++) {
         double seconds = device->backend->segment_seconds(program, i) / device->info.caps.speed;
@@ -214,6 +214,7 @@ static void measure(tv_program *program)
         if (seconds >= MEASURE_SECONDS && rate > 0 && (slowest == 0 || rate < slowest))
             slowest = rate;
     }
+    device->driver_seconds += tv_thread_seconds() - since;
     // Drivers compile at the first run. Single dispatches may be far from what a device can do.
     if (slowest > 0 && program->runs > 1 && !program->profiled)
         device->rate = sqrt(device->rate * slowest);
@@ -281,7 +282,9 @@ tv_err tv_program_run(tv_program *program)
     if (++device->runs == device->fault_run)
         return tv_device_note(
             device, tv_fail(TV_ELOST, "%s: lost, as TRIVIUM_FAULT asks", device->info.name));
+    double since = tv_thread_seconds();
     tv_err err = device->backend->program_run(program);
+    tv_device_count_driver(device, since);
     if (err != TV_OK) { // a part of it may be on its way
         atomic_store(&device->lost, true);
         return err;
@@ -323,9 +326,10 @@ static tv_err wait_for_segment(tv_program *program, size_t segment, double timeo
     double since = tv_now_seconds();
     for (;;) {
         TV_TRY(tv_device_alive(device));
-        double left = since + timeout_s - tv_now_seconds();
+        double left = since + timeout_s - tv_now_seconds(), entered = tv_thread_seconds();
         double slice = fmax(0, fmin(left, SLICE_SECONDS));
         tv_err err = device->backend->program_wait(program, segment, slice);
+        tv_device_count_driver(device, entered);
         if (err != TV_ETIMEOUT)
             return tv_device_note(device, err);
         if (made_progress(device))

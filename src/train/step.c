@@ -32,19 +32,18 @@ static void write_step_block(tv_session *s, const tv_train_state *state, double 
     block[TV_STEP_CLIP] = bits_of((float)c->trainer.gradient_clip_val);
 }
 
-// Runs a phase on one micro-batch of the arrays, from sequence `first` on.
-static tv_err run_batch(tv_session *s, uint32_t phase, uint32_t first, bool training)
+// The feeds of one micro-batch of the arrays, from sequence `first` on. The device may still be
+// busy with the one before it.
+static void fill_feeds(tv_session *s, uint32_t first, bool training)
 {
     size_t rows = (size_t)s->micro_batch * s->seq_len, at = (size_t)first * s->seq_len;
     memcpy(tv_plan_feed(s->plan, s->graph->ids), s->ids + at, rows * sizeof *s->ids);
     memcpy(tv_plan_feed(s->plan, s->graph->targets), s->targets + at, rows * sizeof *s->targets);
-    if (training) {
-        tv_sort_by_id(s->ids + at, rows, tv_plan_feed(s->plan, s->graph->order));
-        memcpy(tv_plan_feed(s->plan, s->graph->samples), s->samples + first,
-               s->micro_batch * sizeof *s->samples);
-    }
-    TV_TRY(tv_plan_upload(s->plan));
-    return tv_plan_execute(s->plan, phase);
+    if (!training)
+        return;
+    tv_sort_by_id(s->ids + at, rows, tv_plan_feed(s->plan, s->graph->order));
+    memcpy(tv_plan_feed(s->plan, s->graph->samples), s->samples + first,
+           s->micro_batch * sizeof *s->samples);
 }
 
 // Copies the gradients between device and host: one array, weight after weight.
@@ -74,27 +73,44 @@ static tv_err write_gradients(tv_session *s)
     return TV_OK;
 }
 
-// This rank's micro-batches: gradients and *loss_sum over them. The gradients are read before any
-// rank sums, so that a device that fails here is known to all before they meet.
-static tv_err accumulate(tv_session *s, double *loss_sum)
+// Starts this rank's micro-batches. An upload waits for the program that reads what was there
+// before it, so that the host waits between micro-batches, and nowhere else.
+static tv_err start_batches(tv_session *s)
 {
     uint64_t first, end;
     tv_ranks_share(s->comm, s->global_batch / s->micro_batch, &first, &end);
-    TV_TRY(tv_plan_execute(s->plan, s->graph->zero));
-    for (uint64_t i = first; i < end; i++)
-        TV_TRY(run_batch(s, s->graph->micro, (uint32_t)i * s->micro_batch, true));
+    for (uint64_t i = first; i < end; i++) {
+        fill_feeds(s, (uint32_t)i * s->micro_batch, true);
+        TV_TRY(tv_plan_upload(s->plan));
+        if (i == first)
+            TV_TRY(tv_plan_run(s->plan, s->graph->zero));
+        TV_TRY(tv_plan_run(s->plan, s->graph->micro));
+    }
+    if (first < end)
+        return TV_OK;
+    TV_TRY(tv_plan_upload(s->plan)); // the update reads the step's block
+    return tv_plan_run(s->plan, s->graph->zero);
+}
+
+// The same, and their gradients, which are read before any rank sums: so a device that fails here
+// is known to all before they meet.
+static tv_err accumulate(tv_session *s, double *loss_sum)
+{
+    TV_TRY(start_batches(s));
+    if (!s->gradients)
+        return TV_OK;
     TV_TRY(tv_plan_download(s->plan));
     *loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
-    return s->gradients ? read_gradients(s) : TV_OK;
+    return read_gradients(s);
 }
 
 // Replicas stay identical as long as all devices round alike: the sums have the same bits on every
 // rank. Devices of several kinds need one owner for each part of the weights instead.
 static tv_err sum_over_ranks(tv_session *s, double *loss_sum)
 {
-    TV_TRY(tv_comm_sum_f64(s->comm, loss_sum, 1));
     if (!s->gradients)
         return TV_OK;
+    TV_TRY(tv_comm_sum_f64(s->comm, loss_sum, 1));
     TV_TRY(tv_comm_sum_f32(s->comm, s->gradients, (size_t)tv_model_parameters(s->graph->model)));
     return write_gradients(s);
 }
@@ -129,9 +145,11 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
 
     TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
     TV_TRY(sum_over_ranks(s, &loss_sum));
-    TV_TRY(tv_plan_execute(s->plan, g->update));
+    TV_TRY(tv_plan_run(s->plan, g->update));
 
     TV_TRY(tv_plan_download(s->plan));
+    if (!s->gradients)
+        loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);
     report->loss = loss_sum / (double)valid;
     report->grad_norm = stat[TV_STAT_NORM];
@@ -153,8 +171,10 @@ static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double 
     for (uint64_t i = first; i < end; i++) {
         tv_dataset_fill_order(s->val, i * s->micro_batch, s->micro_batch, s->ids, s->targets);
         *valid += (double)tv_count_targets(s->targets, (size_t)s->micro_batch * s->seq_len);
-        TV_TRY(tv_plan_execute(s->plan, s->graph->zero));
-        TV_TRY(run_batch(s, s->graph->eval, 0, false));
+        fill_feeds(s, 0, false);
+        TV_TRY(tv_plan_upload(s->plan));
+        TV_TRY(tv_plan_run(s->plan, s->graph->zero));
+        TV_TRY(tv_plan_run(s->plan, s->graph->eval));
         TV_TRY(tv_plan_download(s->plan));
         *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
     }
