@@ -32,4 +32,28 @@ check "rates and fractions of what the device reaches" \
 check "nothing else is printed than the plan" test ! -s err
 expect "in halves" 0 train --explain small.yaml trainer.precision=bf16-mixed
 check "their products" grep -Eq '^matmul_nn[a-z0-9_]* +64x96x32 +bf16 +2 ' out
+
+# Software drivers only: auto is the one that is fastest for the model, now and later.
+run devices --no-selftest
+drivers=$(grep -c '^   what ' out)
+if [ "$drivers" -lt 2 ] || [ "$(grep -c '^   what  *CPU' out)" != "$drivers" ]; then cli_end; fi
+long=(train --explain small.yaml trainer.max_steps=100000000000)
+expect "a long run" 0 "${long[@]}"
+check "one line says which driver, and why" test "$(grep -c . err)" = 1 -a \
+  "$(grep -Ec '^device: auto is [a-z]+:0 .*, the fastest for this model: [0-9]+ ms.* on ' err)" = 1
+cp err first
+kept=$(echo "$XDG_CACHE_HOME"/trivium/fastest-*.txt)
+check "the times are kept" test "$(grep -c . "$kept")" = "$drivers"
+expect "the same again" 0 "${long[@]}"
+check "the same line" cmp -s err first
+sed -i '1s/.*/1e6/' "$kept"
+expect "the first driver is a slow one" 0 "${long[@]}"
+check "auto is another one" grep -q '1000000000 on vulkan:0' err
+echo nonsense >"$kept"
+expect "a damaged cache" 0 "${long[@]}"
+check "is measured anew" test "$(grep -c . "$kept")" = "$drivers" -a "$(grep -c e9 "$kept")" = 0
+expect "a short run takes the first driver" 0 train --explain small.yaml
+check "and says nothing" test ! -s err
+expect "so does one whose device is named" 0 "${long[@]}" --device vulkan
+check "and says nothing, either" test ! -s err
 cli_end

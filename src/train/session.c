@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "train/fastest.h"
 #include "train/ranks.h"
 
 #include <inttypes.h>
@@ -145,7 +146,11 @@ static tv_err open_device(tv_session *s)
 {
     const char *mask = s->config->mask;
     tv_text which = {0};
-    tv_err err = tv_ranks_choose_device(s->comm, s->config->device, &which);
+    tv_err err = TV_OK;
+    if (tv_comm_size(s->comm) == 1)
+        err = tv_fastest_device(s->config, &s->model_config, &which);
+    if (err == TV_OK && which.length == 0)
+        err = tv_ranks_choose_device(s->comm, s->config->device, &which);
     if (err == TV_OK)
         err = tv_device_open(which.data, mask[0] ? mask : NULL, &s->device);
     tv_text_finish(&which);
