@@ -15,7 +15,7 @@ EOF
 expect "a device that computes nothing has a plan, too" 0 \
   train --explain small.yaml --device null
 check "every phase has a table, and says how often it runs" \
-  test "$(grep -Ec '^(zero, 1|micro, 2|update, 1) per step: [1-9][0-9]* dispatches, ' out)" = 3
+  test "$(grep -Ec '^(first, 1|micro, 1|update, 1) per step: [1-9][0-9]* dispatches, ' out)" = 3
 check "products by shape" grep -Eq '^matmul_tn[a-z0-9_]* +32x128x64 +f32 +2 ' out
 check "attention by shape" grep -Eq '^attention_dq +4x2x16x16 +f32 +2 ' out
 check "memory by kind" grep -Eq '^memory: weights .*, gradients .*, optimizer .* in all$' out

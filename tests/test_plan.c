@@ -178,7 +178,7 @@ static built_model build_model(tv_model_type type, uint32_t layers, bool tied)
         tv_tensor *hidden = tv_model_forward(s.model, &in);
         tv_tensor *loss =
             tv_linear_cross_entropy(g, hidden, s.model->head, targets, step, 64, backward);
-        tv_reduce_sum_into(g, loss, sum);
+        tv_reduce_sum_into(g, loss, sum, true);
         if (!backward)
             break;
         tv_graph_backward(g, loss, NULL);

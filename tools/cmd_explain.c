@@ -188,8 +188,8 @@ static tv_err explain(tv_session *s)
 {
     const tv_step_graph *g = s->graph;
     uint32_t times = s->global_batch / s->micro_batch;
-    table tables[] = {{.name = "zero", .phase = g->zero, .times = 1},
-                      {.name = "micro", .phase = g->micro, .times = times},
+    table tables[] = {{.name = "first", .phase = g->first, .times = 1},
+                      {.name = "micro", .phase = g->micro, .times = times - 1},
                       {.name = "update", .phase = g->update, .times = 1}};
     enum { TABLES = sizeof tables / sizeof *tables };
     tv_peaks peaks;
@@ -198,12 +198,15 @@ static tv_err explain(tv_session *s)
     print_head(s, &peaks, times);
     TV_TRY(warm_up(s));
     for (size_t i = 0; i < TABLES; i++) {
+        if (tables[i].times == 0)
+            continue;
         TV_TRY(tv_plan_profile(s->plan, tables[i].phase));
         collect(&tables[i], s->plan, &peaks);
         seconds += tables[i].times * tables[i].seconds;
     }
     for (size_t i = 0; i < TABLES; i++) {
-        print_table(&tables[i], &peaks, seconds);
+        if (tables[i].times > 0)
+            print_table(&tables[i], &peaks, seconds);
         tv_free(tables[i].rows);
     }
     return TV_OK;

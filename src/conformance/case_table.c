@@ -207,12 +207,12 @@ static void build_fill(tv_trial *t)
     tv_fill(t->graph, t->outputs[0], -2.5f);
 }
 
-// rows, columns
+// rows, columns, 1 to overwrite what was there
 static void build_reduce_sum(tv_trial *t)
 {
     tv_tensor *x = input(t, at(t, 0), at(t, 1));
     output(t, target(t, 1, 1));
-    tv_reduce_sum_into(t->graph, x, t->outputs[0]);
+    tv_reduce_sum_into(t->graph, x, t->outputs[0], at(t, 2) == 0);
 }
 
 // rows, columns, elements of each sum, place of the first sum
@@ -422,6 +422,7 @@ const tv_case tv_cases[] = {
     EXACT(REDUCE_SUM, FORWARD, reduce_sum, 1, 1)
     EXACT(REDUCE_SUM, FORWARD, reduce_sum, 1, 257)
     EXACT(REDUCE_SUM, FORWARD, reduce_sum, 64, 130)
+    EXACT(REDUCE_SUM, FORWARD, reduce_sum, 3, 17, 1)
     EXACT(SUMSQ, FORWARD, sumsq, 1, 1, 64, 0)
     EXACT(SUMSQ, FORWARD, sumsq, 3, 130, 64, 5)
     EXACT(SUMSQ, FORWARD, sumsq, 257, 512, 4096, 1)

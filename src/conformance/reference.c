@@ -258,7 +258,7 @@ void tv_ref_fill(const tv_trial *t, double *const *y)
 
 void tv_ref_reduce_sum(const tv_trial *t, double *const *y)
 {
-    y[0][0] = x_of(t, 1)[0];
+    y[0][0] = t->graph->nodes[0]->attrs.accumulate ? x_of(t, 1)[0] : 0;
     for (size_t i = 0; i < t->leaves[0].count; i++)
         y[0][0] += x_of(t, 0)[i];
 }

@@ -45,12 +45,12 @@ typedef enum tv_device_class {
 
 // What a device can do, after the mask. A capability is a promise that Trivium may use it.
 typedef struct tv_caps {
-    bool storage16;    // 16-bit loads and stores; else 16-bit types are packed in 32-bit words
-    bool f16;          // the driver's half precision; else halves are converted by bit operations
-    bool bf16;         // matrix units for bfloat16; kernels convert it by bit operations all the same
-    bool coop;         // matrix units for halves and, with bf16, bfloat16: KHR_cooperative_matrix
-    bool coop2;        // the same by NV_cooperative_matrix2
-    bool timeline;     // Vulkan: timeline semaphores; OpenCL: command buffers
+    bool storage16; // 16-bit loads and stores; else 16-bit types are packed in 32-bit words
+    bool f16;       // the driver's half precision; else halves are converted by bit operations
+    bool bf16;      // matrix units for bfloat16; kernels convert it by bit operations all the same
+    bool coop;      // matrix units for halves and, with bf16, bfloat16: KHR_cooperative_matrix
+    bool coop2;     // the same by NV_cooperative_matrix2
+    bool timeline;  // Vulkan: timeline semaphores; OpenCL: command buffers
     bool host_visible; // device memory that the host can map
     bool texel;        // reads through texel buffers are preferred (software drivers)
     uint32_t subgroup; // lanes per subgroup if its size is known and sums and shuffles work, else 0
@@ -101,12 +101,12 @@ const tv_device_info *tv_device_get_info(const tv_device *device);
 // Warnings and errors of the validation layer so far; 0 without TRIVIUM_VALIDATE=1.
 uint64_t tv_device_validation_messages(const tv_device *device);
 
-// Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline no-hostvisible no-texel
-// range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION profile=NAME. TV_EUSAGE
-// names the item that cannot be meant, or that asks for more than the device has. A subgroup size
-// cannot be chosen: subgroup=N only insists that the device has N, and subgroup=0 is no-subgroup. A
-// profile (profiles.def) lowers what the device has to what a well-known one has, and never asks
-// for more. On failure caps are unchanged. NULL is no mask.
+// Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline
+// no-hostvisible no-texel range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION
+// profile=NAME. TV_EUSAGE names the item that cannot be meant, or that asks for more than the
+// device has. A subgroup size cannot be chosen: subgroup=N only insists that the device has N, and
+// subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device has to what a
+// well-known one has, and never asks for more. On failure caps are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // CPU seconds that the threads calling tv_buffer_* and tv_program_* have spent in the driver so

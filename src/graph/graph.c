@@ -41,6 +41,12 @@ uint32_t tv_graph_new_phase(tv_graph *graph)
     return graph->phase;
 }
 
+void tv_graph_fresh_gradients(tv_graph *graph)
+{
+    TV_CHECK(graph->phase < 64 && graph->fresh == 0, "phase %u cannot start afresh", graph->phase);
+    graph->fresh = UINT64_C(1) << graph->phase;
+}
+
 tv_tensor *tv_graph_tensor(tv_graph *graph, tv_kind kind, tv_dtype dtype, uint32_t rows,
                            uint32_t columns, const char *name)
 {

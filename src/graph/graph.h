@@ -97,6 +97,7 @@ typedef struct tv_graph {
     size_t node_count, node_capacity;
     uint32_t phase; // of nodes added next
     uint32_t phase_count;
+    uint64_t fresh;   // bit per phase: its gradients start afresh
     tv_dtype storage; // of weights and of activations, except small statistics; TV_F32 at first
 } tv_graph;
 
@@ -113,6 +114,10 @@ void tv_graph_destroy(tv_graph **graph); // and its nodes and tensors
 // Nodes added from now on form another program. Activations do not survive from one program to the
 // next; all other tensors do. Returns its number, counted from 0; a new graph is in phase 0.
 uint32_t tv_graph_new_phase(tv_graph *graph);
+
+// Nodes of the current phase find the gradients of all weights to be 0, whatever they were before:
+// nothing need clear them. For one phase, below 64.
+void tv_graph_fresh_gradients(tv_graph *graph);
 
 // A tensor that the host or a node fills. The name is copied.
 tv_tensor *tv_graph_tensor(tv_graph *graph, tv_kind kind, tv_dtype dtype, uint32_t rows,

@@ -175,9 +175,9 @@ tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, 
     return loss;
 }
 
-void tv_reduce_sum_into(tv_graph *graph, tv_tensor *x, tv_tensor *sum)
+void tv_reduce_sum_into(tv_graph *graph, tv_tensor *x, tv_tensor *sum, bool accumulate)
 {
-    tv_graph_add(graph, TV_OP_REDUCE_SUM, NULL, &x, &sum);
+    tv_graph_add(graph, TV_OP_REDUCE_SUM, &(tv_attrs){.accumulate = accumulate}, &x, &sum);
 }
 
 void tv_fill(tv_graph *graph, tv_tensor *x, float value)

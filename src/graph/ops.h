@@ -49,7 +49,7 @@ tv_tensor *tv_attention_cached(tv_graph *graph, tv_tensor *qkv, tv_tensor *step,
 tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *targets,
                                    tv_tensor *step, uint32_t chunk, bool backward);
 // sum [1,1] += all elements of x, in a fixed order. `sum` is a result or weight-like tensor.
-void tv_reduce_sum_into(tv_graph *graph, tv_tensor *x, tv_tensor *sum);
+void tv_reduce_sum_into(tv_graph *graph, tv_tensor *x, tv_tensor *sum, bool accumulate);
 // Every element of x becomes value.
 void tv_fill(tv_graph *graph, tv_tensor *x, float value);
 

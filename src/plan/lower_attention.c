@@ -45,13 +45,12 @@ static tv_err emit_sequences(tv_lowering *lowering, const tv_node *node, const c
     }
     for (uint32_t first = 0; first < batch; first += step) {
         uint32_t n = (uint32_t)tv_min_size(step, batch - first);
-        tv_launch launch = {
-            .choice = choice,
-            .window_count = count,
-            .groups = {(uint32_t)tv_div_up(attrs->time, rows), heads, n},
-            .args.u = {n, attrs->time, attrs->heads, attrs->kv_heads},
-            .args.f = {attrs->scale},
-            .work = work * n / batch};
+        tv_launch launch = {.choice = choice,
+                            .window_count = count,
+                            .groups = {(uint32_t)tv_div_up(attrs->time, rows), heads, n},
+                            .args.u = {n, attrs->time, attrs->heads, attrs->kv_heads},
+                            .args.f = {attrs->scale},
+                            .work = work * n / batch};
         for (uint32_t i = 0; i < count; i++) {
             uint64_t each = tensors[i]->rows / batch;
             launch.windows[i] = tv_rows(tensors[i], first * each, n * each,

@@ -92,10 +92,11 @@ tv_err tv_lower_columns(tv_lowering *lowering, const tv_node *node)
 tv_err tv_lower_reduce_sum(tv_lowering *lowering, const tv_node *node)
 {
     tv_launch launch = {
-        .windows = {tv_whole(node->in[0], TV_READ), tv_whole(node->out[0], TV_READ_WRITE)},
+        .windows = {tv_whole(node->in[0], TV_READ),
+                    tv_whole(node->out[0], node->attrs.accumulate ? TV_READ_WRITE : TV_WRITE)},
         .window_count = 2};
     launch.args.u[0] = (uint32_t)tv_tensor_count(node->in[0]);
-    launch.args.u[1] = 1;
+    launch.args.u[1] = node->attrs.accumulate;
     tv_grid_groups(lowering, &launch, 1);
     tv_emit(lowering, node, &launch);
     return TV_OK;

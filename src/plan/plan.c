@@ -160,12 +160,17 @@ static tv_err record(tv_plan *plan)
     tv_err err = TV_OK;
     for (size_t i = 0; i < plan->graph->node_count && err == TV_OK; i++)
         err = tv_lower_node(&lowering, plan->graph->nodes[i]);
+    tv_node *fills = tv_alloc(plan->graph->tensor_count + 1, sizeof *fills);
+    for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
+        if (plan->graph->fresh >> phase & 1)
+            err = tv_freshen_gradients(&lowering, plan->graph, phase, fills);
     if (err == TV_OK)
         tv_merge_launches(&lowering, &plan->placement);
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
         err = record_phase(plan, &lowering, phase);
     tv_free(lowering.launches);
+    tv_free(fills);
     return err;
 }
 

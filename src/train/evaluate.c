@@ -68,7 +68,6 @@ static tv_err sum_losses(evaluator *e, uint64_t limit, tv_evaluation *out)
         tv_dataset_fill_order(e->data, row, batch, tv_plan_feed(e->plan, e->graph->ids), targets);
         out->tokens += tv_count_targets(targets, (size_t)batch * seq_len);
         TV_TRY(tv_plan_upload(e->plan));
-        TV_TRY(tv_plan_execute(e->plan, e->graph->zero));
         TV_TRY(tv_plan_execute(e->plan, e->graph->eval));
         TV_TRY(tv_plan_download(e->plan));
         sum += *(const float *)tv_plan_result(e->plan, e->graph->loss_sum);

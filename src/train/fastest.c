@@ -66,6 +66,7 @@ static tv_step_graph *build(const probe *p, uint32_t layers, uint32_t batch, tv_
     tv_step_options options = {.batch = batch,
                                .time = (uint32_t)p->config->data.seq_len,
                                .precision = precision,
+                               .single = true,
                                .update = true};
     model.layers = layers;
     return tv_step_graph_create(&model, &options);
@@ -128,11 +129,10 @@ static tv_err run_probe(const probe *p, tv_device *device, const tv_step_graph *
     tv_err err;
     TV_GOTO(done, tv_plan_create(g->graph, device, &plan));
     TV_GOTO(done, set_values(plan, g));
-    TV_GOTO(done, tv_plan_execute(plan, g->zero));
-    TV_GOTO(done, tv_plan_execute(plan, g->micro)); // drivers compile
+    TV_GOTO(done, tv_plan_execute(plan, g->first)); // drivers compile
     for (int i = 0; i < PROBE_RUNS; i++) {
-        TV_GOTO(done, tv_plan_profile(plan, g->micro));
-        *seconds = fmin(*seconds, step_seconds(plan, g->micro, p->model->layers));
+        TV_GOTO(done, tv_plan_profile(plan, g->first));
+        *seconds = fmin(*seconds, step_seconds(plan, g->first, p->model->layers));
     }
 done:
     tv_plan_destroy(&plan);

@@ -72,6 +72,7 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .precision = s->precision,
                                .moments = s->moments,
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
+                               .single = micro_batch == s->global_batch,
                                .update = true};
     return tv_step_graph_create(&s->model_config, &options);
 }

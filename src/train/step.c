@@ -82,9 +82,7 @@ static tv_err start_batches(tv_session *s)
     for (uint64_t i = first; i < end; i++) {
         fill_feeds(s, (uint32_t)i * s->micro_batch, true);
         TV_TRY(tv_plan_upload(s->plan));
-        if (i == first)
-            TV_TRY(tv_plan_run(s->plan, s->graph->zero));
-        TV_TRY(tv_plan_run(s->plan, s->graph->micro));
+        TV_TRY(tv_plan_run(s->plan, i == first ? s->graph->first : s->graph->micro));
     }
     if (first < end)
         return TV_OK;
@@ -173,7 +171,6 @@ static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double 
         *valid += (double)tv_count_targets(s->targets, (size_t)s->micro_batch * s->seq_len);
         fill_feeds(s, 0, false);
         TV_TRY(tv_plan_upload(s->plan));
-        TV_TRY(tv_plan_run(s->plan, s->graph->zero));
         TV_TRY(tv_plan_run(s->plan, s->graph->eval));
         TV_TRY(tv_plan_download(s->plan));
         *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);

@@ -78,7 +78,7 @@ static void declare_moments(tv_step_graph *s)
     }
 }
 
-static void add_pass(tv_step_graph *s, bool backward)
+static void add_pass(tv_step_graph *s, bool backward, bool accumulate)
 {
     tv_model_inputs inputs = {.batch = s->options.batch,
                               .time = s->options.time,
@@ -91,7 +91,7 @@ static void add_pass(tv_step_graph *s, bool backward)
                                 s->options.batch * s->options.time);
     tv_tensor *loss = tv_linear_cross_entropy(s->graph, hidden, s->model->head, s->targets, s->step,
                                               chunk, backward);
-    tv_reduce_sum_into(s->graph, loss, s->loss_sum);
+    tv_reduce_sum_into(s->graph, loss, s->loss_sum, accumulate);
     if (backward)
         tv_graph_backward(s->graph, loss, NULL);
 }
@@ -111,7 +111,7 @@ static size_t *placed_order(const tv_model *model)
 static void add_zero(tv_step_graph *s, const size_t *order)
 {
     tv_fill(s->graph, s->loss_sum, 0);
-    for (size_t i = 0; s->options.update && i < s->model->weight_count; i++)
+    for (size_t i = 0; i < s->model->weight_count; i++)
         tv_fill(s->graph, s->model->weights[order[i]]->gradient, 0);
 }
 
@@ -151,21 +151,26 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
     s->graph->storage = tv_precision_get_info(options->precision)->storage;
     s->model = tv_model_create(s->graph, config, options->update);
     declare_inputs(s);
-    size_t *order = placed_order(s->model);
-    s->zero = s->graph->phase;
-    add_zero(s, order);
     if (options->update) {
+        size_t *order = placed_order(s->model);
+        s->zero = s->graph->phase;
+        add_zero(s, order);
         if (tv_precision_get_info(options->precision)->masters)
             declare_masters(s);
         declare_moments(s);
-        s->micro = tv_graph_new_phase(s->graph);
-        add_pass(s, true);
+        s->first = tv_graph_new_phase(s->graph);
+        tv_graph_fresh_gradients(s->graph);
+        add_pass(s, true, false);
+        if (!options->single) {
+            s->micro = tv_graph_new_phase(s->graph);
+            add_pass(s, true, true);
+        }
         s->update = tv_graph_new_phase(s->graph);
         add_update(s, order);
+        tv_free(order);
     }
-    tv_free(order);
-    s->eval = tv_graph_new_phase(s->graph);
-    add_pass(s, false);
+    s->eval = options->update ? tv_graph_new_phase(s->graph) : s->graph->phase;
+    add_pass(s, false, false);
     return s;
 }
 

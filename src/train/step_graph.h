@@ -16,6 +16,7 @@ typedef struct tv_step_options {
     tv_precision precision;
     uint64_t logit_bytes; // that may exist at a time: tv_logit_bytes; 0: 64 MiB
     tv_dtype moments;     // TV_F32 or TV_BF16: how the optimizer's state is stored
+    bool single;          // every step has one micro-batch: there is no phase `micro`
     bool update; // false: a graph for validation only, without gradients and optimizer state
 } tv_step_options;
 
@@ -23,12 +24,13 @@ typedef struct tv_step_graph {
     tv_graph *graph;
     tv_model *model;
     tv_step_options options;
-    // Phases, to be run in this order: zero; micro for each micro-batch; update. Or zero, then eval
-    // for each validation batch.
-    uint32_t zero, micro, update, eval;
+    // Phases, to be run in this order: first for the first micro-batch, micro for each further one,
+    // or zero where there is none; update. Eval stands by itself. All sum up losses, but for first,
+    // zero and eval, which start anew.
+    uint32_t zero, first, micro, update, eval;
     // Feeds: see tv_model_inputs; targets [1,R].
     tv_tensor *ids, *targets, *order, *samples, *step;
-    // Results: the sum of losses since `zero` [1,1]; the gradient norm's statistics.
+    // Results: the sum of losses [1,1]; the gradient norm's statistics.
     tv_tensor *loss_sum, *stat;
     tv_tensor **first_moments, **second_moments; // one per weight of the model
     // Weights have a master (tensor->master) where the precision keeps them.
