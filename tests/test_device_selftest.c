@@ -187,6 +187,20 @@ static void nothing_is_tested_on_the_null_device(void **state)
     tv_device_close(&device);
 }
 
+static void wrong_matrix_units_are_not_used(void **state)
+{
+    (void)state;
+    tv_device *device = tv_test_device("");
+    bool offered = device && tv_device_get_info(device)->caps.coop, wrong = true;
+    assert_true(tv_test_device_done(&device));
+    assert_ok(open_with_fault("wrong:matrix_units", "", &device));
+    assert_false(tv_device_get_info(device)->caps.coop);
+    assert_int_equal(offered, strstr(said, "matrix units compute wrongly") != NULL);
+    assert_ok(tv_device_test_matrix_units(device, &wrong));
+    assert_false(wrong);
+    assert_true(tv_test_device_done(&device));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +208,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(each_check_bites),
         cmocka_unit_test(the_line_names_the_device),
         cmocka_unit_test(wrong_halves_are_converted_by_bit_operations),
+        cmocka_unit_test(wrong_matrix_units_are_not_used),
         cmocka_unit_test(it_can_be_skipped),
         cmocka_unit_test(it_leaves_no_trace),
         cmocka_unit_test(what_does_not_fit_is_one_line),

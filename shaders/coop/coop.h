@@ -11,7 +11,7 @@
 #else
 #define T float16_t
 #endif
-#include "../args.h"
+#include "args.h"
 
 layout(local_size_x_id = 0) in;
 layout(push_constant) uniform tv_push { tv_args p; };

@@ -6,23 +6,13 @@
 #version 460
 #pragma use_vulkan_memory_model
 #extension GL_NV_cooperative_matrix2 : require
-#include "coop.h"
+#include "product.h"
 
-layout(constant_id = 1) const uint TILE_M = 128;
-layout(constant_id = 2) const uint TILE_N = 128;
 layout(constant_id = 3) const uint TILE_K = 64;
 layout(constant_id = 4) const uint LAYOUT = 0;
-const uint NT = 0, NN = 1, TN = 2;
-const uint BAND = 8; // rows of tiles that are worked on together
 
 SLOT(readonly, 0, T, a)
 SLOT(readonly, 1, T, b)
-SLOT(, 2, float, c32)
-SLOT(, 2, T, c16)
-SLOT(readonly, 3, float, bias32)
-SLOT(readonly, 3, T, bias16)
-SLOT_TYPE(2, C_TYPE)
-SLOT_TYPE(3, BIAS_TYPE)
 
 float add_bias(const in uint row, const in uint column, const in float x, const in uint n0)
 {
@@ -72,11 +62,8 @@ void main()
     const bool eights = LAYOUT >= 4; // lets the compiler load 16 bytes at a time
     const uint pa = eights ? p.u[3] & ~7u : p.u[3], pb = eights ? p.u[4] & ~7u : p.u[4];
     const uint oa = eights ? p.u[8] & ~7u : p.u[8], ob = eights ? p.u[9] & ~7u : p.u[9];
-    const uint wide = gl_NumWorkGroups.x, high = gl_NumWorkGroups.y;
-    const uint index = gl_WorkGroupID.y * wide + gl_WorkGroupID.x;
-    const uint band = index / (BAND * wide), rest = index % (BAND * wide);
-    const uint rows = min(BAND, high - band * BAND);
-    const uint m0 = (band * BAND + rest % rows) * TILE_M, n0 = rest / rows * TILE_N;
+    const uvec2 first = first_of_tile();
+    const uint m0 = first.x, n0 = first.y;
 
     tensorViewNV<2, false, 1, 0> turned = createTensorViewNV(2, false, 1, 0);
     coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> sum =

@@ -9,13 +9,10 @@
 #pragma use_vulkan_memory_model
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
-#include "coop.h"
+#include "product.h"
 
-layout(constant_id = 1) const uint TILE_M = 128;
-layout(constant_id = 2) const uint TILE_N = 128;
 layout(constant_id = 3) const uint SHAPE = 0x22101010;
 layout(constant_id = 4) const uint LAYOUT = 0x2040;
-const uint NT = 0, TN = 2, BAND = 8;
 const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16 & 255;
 const uint SUBGROUPS_M = SHAPE >> 24 & 15, SUBGROUPS_N = SHAPE >> 28;
 const uint MY_M = TILE_M / SUBGROUPS_M, MY_N = TILE_N / SUBGROUPS_N; // of a subgroup
@@ -38,12 +35,6 @@ SLOT(readonly, 0, uvec4, a8)
 SLOT(readonly, 0, uint16_t, a1)
 SLOT(readonly, 1, uvec4, b8)
 SLOT(readonly, 1, uint16_t, b1)
-SLOT(, 2, float, c32)
-SLOT(, 2, T, c16)
-SLOT(readonly, 3, float, bias32)
-SLOT(readonly, 3, T, bias16)
-SLOT_TYPE(2, C_TYPE)
-SLOT_TYPE(3, BIAS_TYPE)
 
 // Eight elements of a row from `column` on; 0 beyond `columns`. `word(i)` is element i.
 #define EIGHT(one, eight, row, rows, column, columns, at)                                          \
@@ -78,34 +69,29 @@ void put(uint m, uint n, float x)
         return;
     if ((p.u[6] & TV_MATMUL_BIAS) != 0)
         x += BIAS_TYPE == TV_TYPE_F32 ? bias32[n] : float(bias16[n]);
-    if ((p.u[6] & TV_MATMUL_ACCUMULATE) != 0)
-        x += C_TYPE == TV_TYPE_F32 ? c32[to] : float(c16[to]);
+    const bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0;
     if (C_TYPE == TV_TYPE_F32)
-        c32[to] = x;
+        c32[to] = accumulate ? c32[to] + x : x;
     else
-        c16[to] = T(nearest(x));
+        c16[to] = T(nearest(accumulate ? float(c16[to]) + x : x));
 }
 
 #define SUM coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator>
+const int BY_ROWS = gl_CooperativeMatrixLayoutRowMajor;
+const int BY_COLUMNS = gl_CooperativeMatrixLayoutColumnMajor;
+#define PLACE(by_k, row, k, pitch) (by_k ? (k) * pitch + (row) / 8 : (row) * pitch + (k) / 8)
 
 // Adds the products of one step's tiles, which start at `a` and `b`.
 #define MULTIPLY(a, b)                                                                             \
-    [[unroll]] for (uint step = 0; step < TILE_K; step += FK) {                                    \
+    [[unroll]] for (uint k = 0; k < TILE_K; k += FK) {                                             \
         coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];                            \
-        [[unroll]] for (uint i = 0; i < PARTS_M; i++) {                                            \
-            const uint m = my_m + i * FM;                                                          \
-            coopMatLoad(x[i], tile_a,                                                              \
-                        a + (A_BY_K ? step * A_PITCH + m / 8 : m * A_PITCH + step / 8), A_PITCH,   \
-                        A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor                             \
-                               : gl_CooperativeMatrixLayoutRowMajor);                              \
-        }                                                                                          \
+        [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                              \
+            coopMatLoad(x[i], tile_a, a + PLACE(A_BY_K, my_m + i * FM, k, A_PITCH), A_PITCH,       \
+                        A_BY_K ? BY_COLUMNS : BY_ROWS);                                            \
         [[unroll]] for (uint j = 0; j < PARTS_N; j++) {                                            \
             coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;                                 \
-            const uint n = my_n + j * FN;                                                          \
-            coopMatLoad(y, tile_b,                                                                 \
-                        b + (B_BY_K ? step * B_PITCH + n / 8 : n * B_PITCH + step / 8), B_PITCH,   \
-                        B_BY_K ? gl_CooperativeMatrixLayoutRowMajor                                \
-                               : gl_CooperativeMatrixLayoutColumnMajor);                           \
+            coopMatLoad(y, tile_b, b + PLACE(B_BY_K, my_n + j * FN, k, B_PITCH), B_PITCH,          \
+                        B_BY_K ? BY_ROWS : BY_COLUMNS);                                            \
             [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                          \
                 sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);               \
         }                                                                                          \
@@ -114,10 +100,8 @@ void put(uint m, uint n, float x)
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x, part = gl_SubgroupID;
-    const uint wide = gl_NumWorkGroups.x, index = gl_WorkGroupID.y * wide + gl_WorkGroupID.x;
-    const uint band = index / (BAND * wide), rest = index % (BAND * wide);
-    const uint rows = min(BAND, gl_NumWorkGroups.y - band * BAND);
-    const uint m0 = (band * BAND + rest % rows) * TILE_M, n0 = rest / rows * TILE_N;
+    const uvec2 first = first_of_tile();
+    const uint m0 = first.x, n0 = first.y;
     const uint my_m = part / SUBGROUPS_N * MY_M, my_n = part % SUBGROUPS_N * MY_N;
     SUM sum[PARTS_M * PARTS_N];
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++)
@@ -151,11 +135,10 @@ void main()
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++) {
         const uint m = m0 + my_m + i / PARTS_N * FM, n = n0 + my_n + i % PARTS_N * FN;
         if (whole && C_TYPE == TV_TYPE_F32) {
-            coopMatStore(sum[i], c32, m * p.u[5] + p.u[7] + n, p.u[5],
-                         gl_CooperativeMatrixLayoutRowMajor);
+            coopMatStore(sum[i], c32, m * p.u[5] + p.u[7] + n, p.u[5], BY_ROWS);
         } else {
             subgroupBarrier();
-            coopMatStore(sum[i], out_tile, at, FN, gl_CooperativeMatrixLayoutRowMajor);
+            coopMatStore(sum[i], out_tile, at, FN, BY_ROWS);
             subgroupBarrier();
             for (uint e = gl_SubgroupInvocationID; e < FM * FN; e += gl_SubgroupSize)
                 put(m + e / FN, n + e % FN, out_tile[at + e]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the cooperative matrix kernels into spirv/, for builds whose glslc does not know them, and
-# notes the checksums that tests/cli_coop.sh compares. Needs a glslc with GL_NV_cooperative_matrix2
-# and GL_EXT_bfloat16 (shaderc 2026.1 or newer) and a spirv-val of its age.
+# Compiles the cooperative matrix kernels into spirv/, for builds whose glslc does not know them,
+# and notes the checksums that tests/cli_coop.sh compares. Needs a glslc that knows
+# GL_NV_cooperative_matrix2 and GL_EXT_bfloat16 (shaderc 2026.4 does) and a spirv-val of its age.
 #
 #     GLSLC=glslc SPIRV_VAL=spirv-val shaders/coop/rebuild.sh
 set -euo pipefail
@@ -11,7 +11,7 @@ for source in *.comp; do
     bf16=0
     [ "$type" = f16 ] || bf16=1
     output=spirv/${source%.comp}_$type.spv
-    "${GLSLC:-glslc}" -O --target-env=vulkan1.3 -std=460 -fshader-stage=compute -Werror \
+    "${GLSLC:-glslc}" -O --target-env=vulkan1.3 -std=460 -fshader-stage=compute -Werror -I.. \
       -DBF16=$bf16 -o "$output" "$source"
     "${SPIRV_VAL:-spirv-val}" --target-env vulkan1.3 "$output"
   done

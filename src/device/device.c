@@ -49,17 +49,21 @@ static tv_err give_up(tv_device **device, tv_err err)
     return err;
 }
 
-// Opens it anew without the driver's half conversions where they are wrong.
+// Opens it anew without the driver's half conversions, or matrix units, where they are wrong.
 static tv_err open_tested(tv_selection *selection, tv_device **device)
 {
-    bool wrong_halves = false;
+    bool wrong_halves = false, wrong_units = false;
+    tv_caps *caps = &selection->info.caps;
     TV_TRY(open_selected(selection, device));
     if (!tv_selftest_wanted())
         return TV_OK;
     tv_err err = tv_device_selftest(*device, &wrong_halves);
-    if (err == TV_OK && wrong_halves) {
+    if (err == TV_OK && !wrong_halves)
+        err = tv_device_test_matrix_units(*device, &wrong_units);
+    if (err == TV_OK && (wrong_halves || wrong_units)) {
         tv_device_close(device);
-        selection->info.caps.f16 = false;
+        caps->coop = caps->coop2 = caps->bf16 = false;
+        caps->f16 = caps->f16 && !wrong_halves;
         TV_TRY(open_selected(selection, device));
         err = tv_device_selftest(*device, &wrong_halves);
     }

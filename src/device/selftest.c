@@ -476,7 +476,8 @@ tv_err tv_device_selftest(tv_device *device, bool *wrong_halves)
 
 tv_err tv_selftest_check_fault(const char *name)
 {
-    static const char *const names[] = {"cross_entropy", "matmul_nt", "dropout", "convert", "half"};
+    static const char *const names[] = {"cross_entropy", "matmul_nt", "dropout",
+                                        "convert",       "half",      "matrix_units"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return TV_OK;

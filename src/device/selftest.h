@@ -3,8 +3,8 @@
 // anything is trained with it.
 //
 // Environment: TRIVIUM_SELFTEST=0 skips it. TRIVIUM_FAULT=wrong:NAME spoils the result of one
-// check: cross_entropy, matmul_nt, dropout, convert, or half (what the driver's own half
-// conversions give).
+// check: cross_entropy, matmul_nt, dropout, convert, half (what the driver's own half conversions
+// give) or matrix_units.
 #ifndef TV_DEVICE_SELFTEST_H
 #define TV_DEVICE_SELFTEST_H
 
@@ -18,6 +18,10 @@ bool tv_selftest_wanted(void);
 // that are wrong are no failure: a warning says so, *wrong_halves is set, and the device must be
 // opened again without f16. Nothing is tested on the null device.
 tv_err tv_device_selftest(tv_device *device, bool *wrong_halves);
+
+// The same for cooperative matrices (caps.coop): *wrong with a warning where a product is, after
+// which the device must be opened again without them. Nothing is tested where there are none.
+tv_err tv_device_test_matrix_units(tv_device *device, bool *wrong);
 
 // TV_EUSAGE if TRIVIUM_FAULT=wrong:NAME names no check; `name` is what stands behind the colon.
 tv_err tv_selftest_check_fault(const char *name);
