@@ -276,6 +276,22 @@ static void test_barriers_stand_only_where_needed(void **state)
     tv_graph_destroy(&graph);
 }
 
+// What depends on nothing new comes forward: two chains need no more barriers than one.
+static void test_chains_run_side_by_side(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_tensor *x = feed(graph, TV_F32, 100, "x");
+    for (int chain = 0; chain < 2; chain++) {
+        tv_tensor *y = x;
+        for (int i = 0; i < 3; i++) {
+            y = tv_gelu(graph, y);
+            y->kind = TV_RESULT;
+        }
+    }
+    count_barriers(graph, *state, 6, 2);
+    tv_graph_destroy(&graph);
+}
+
 static void test_barriers_before_overwriting(void **state)
 {
     tv_graph *graph = tv_graph_create();
@@ -454,6 +470,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_packing_saves_memory),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_barriers_stand_only_where_needed),
+        cmocka_unit_test(test_chains_run_side_by_side),
         cmocka_unit_test(test_barriers_before_overwriting),
         cmocka_unit_test(test_a_step_takes_few_dispatches),
         cmocka_unit_test(test_dispatches_are_described),

@@ -54,6 +54,10 @@ tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, uint32
 struct tv_placement;
 void tv_merge_launches(tv_lowering *lowering, const struct tv_placement *placement);
 
+// Levels [count] of the dispatches of a program, from 0: one of a level depends on some of the
+// level before it, and on none of its own. order.c has it.
+void tv_find_levels(const tv_dispatch *dispatches, size_t count, uint32_t *levels);
+
 // All but `barrier` and `seconds`, which a launch does not know. describe.c has it.
 void tv_launch_describe(const tv_launch *launch, tv_plan_dispatch *dispatch);
 

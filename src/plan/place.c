@@ -8,6 +8,8 @@
 
 static const uint64_t block_limit = 1ull << 30;
 
+enum { SMALL_SHARE = 64, SMALL_NODES = 6 }; // see prolong_small
+
 // An activation's life, as indices of nodes, both included.
 typedef struct life {
     const tv_tensor *tensor;
@@ -91,6 +93,18 @@ static void extend_life(life *lives, const uint32_t *index, const tv_tensor *ten
     l->last = node;
 }
 
+// Memory that is used again at once would make what uses it wait. So small tensors, which hardly
+// count, live on for a few nodes.
+static void prolong_small(life *lives, size_t count)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = tv_max_size(largest, lives[i].size);
+    for (size_t i = 0; i < count; i++)
+        if (lives[i].size <= largest / SMALL_SHARE)
+            lives[i].last += SMALL_NODES;
+}
+
 // The lives of all activations that are used; the caller frees *lives.
 static size_t find_lives(const tv_graph *graph, life **lives)
 {
@@ -108,6 +122,7 @@ static size_t find_lives(const tv_graph *graph, life **lives)
             extend_life(*lives, index, node->out[i], n, node->phase);
     }
     tv_free(index);
+    prolong_small(*lives, count);
     size_t used = 0;
     for (size_t i = 0; i < count; i++)
         if ((*lives)[i].tensor)

@@ -11,8 +11,7 @@
 typedef struct phase_program {
     tv_program *program;
     tv_plan_dispatch *dispatches;
-    size_t count, capacity; // dispatches
-    size_t barriers;
+    size_t count, barriers; // count: dispatches
     double work;
 } phase_program;
 
@@ -67,38 +66,6 @@ static const tv_spot *spot_of(const tv_plan *plan, const tv_tensor *tensor)
     return spot;
 }
 
-// ------------------------------------------------------------------------------------ barriers
-
-// What was touched since the last barrier.
-typedef struct touched {
-    tv_binding *ranges;
-    size_t count, capacity;
-} touched;
-
-static bool conflicts(const touched *t, const tv_binding *b)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        const tv_binding *o = &t->ranges[i];
-        if (o->buffer == b->buffer && o->offset < b->offset + b->size &&
-            b->offset < o->offset + o->size && ((o->access | b->access) & TV_WRITE))
-            return true;
-    }
-    return false;
-}
-
-static bool needs_barrier(touched *t, const tv_dispatch *dispatch)
-{
-    bool needed = false;
-    for (uint32_t i = 0; i < dispatch->binding_count && !needed; i++)
-        needed = conflicts(t, &dispatch->bindings[i]);
-    if (needed)
-        t->count = 0;
-    TV_RESERVE(t->ranges, t->capacity, t->count + dispatch->binding_count);
-    for (uint32_t i = 0; i < dispatch->binding_count; i++)
-        t->ranges[t->count++] = dispatch->bindings[i];
-    return needed;
-}
-
 // ----------------------------------------------------------------------------------- recording
 
 static const uint8_t storage_types[] = {
@@ -125,30 +92,60 @@ static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dis
     return tv_device_kernel(plan->device, &choice, &dispatch->kernel);
 }
 
+// The dispatches of a phase, and which launches they come from; there is room for all launches.
+static tv_err make_dispatches(const tv_plan *plan, const tv_lowering *lowering, uint32_t phase,
+                              tv_dispatch *dispatches, const tv_launch **launches, size_t *count)
+{
+    *count = 0;
+    for (size_t i = 0; i < lowering->count; i++) {
+        if (lowering->launches[i].phase != phase)
+            continue;
+        TV_TRY(make_dispatch(plan, &lowering->launches[i], &dispatches[*count]));
+        launches[(*count)++] = &lowering->launches[i];
+    }
+    return TV_OK;
+}
+
+// Level after level, with a barrier in between.
+static void record_levels(phase_program *p, const tv_dispatch *dispatches,
+                          const tv_launch *const *launches, const uint32_t *levels, size_t count)
+{
+    for (uint32_t level = 0; p->count < count; level++) {
+        bool barrier = level > 0;
+        p->barriers += barrier;
+        for (size_t i = 0; i < count; i++) {
+            if (levels[i] != level)
+                continue;
+            if (barrier)
+                tv_program_barrier(p->program);
+            tv_program_dispatch(p->program, &dispatches[i]);
+            tv_launch_describe(launches[i], &p->dispatches[p->count]);
+            p->dispatches[p->count++].barrier = barrier;
+            p->work += dispatches[i].work;
+            barrier = false;
+        }
+    }
+}
+
 static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t phase)
 {
     phase_program *p = &plan->phases[phase];
-    touched since_barrier = {0};
+    tv_dispatch *dispatches = tv_alloc(lowering->count + 1, sizeof *dispatches);
+    const tv_launch **launches = tv_alloc(lowering->count + 1, sizeof *launches);
+    uint32_t *levels = NULL;
+    size_t count;
     tv_err err;
-    TV_TRY(tv_program_create(plan->device, &p->program));
-    for (size_t i = 0; i < lowering->count; i++) {
-        tv_dispatch dispatch;
-        if (lowering->launches[i].phase != phase)
-            continue;
-        TV_GOTO(done, make_dispatch(plan, &lowering->launches[i], &dispatch));
-        TV_RESERVE(p->dispatches, p->capacity, p->count + 1);
-        tv_plan_dispatch *described = &p->dispatches[p->count++];
-        tv_launch_describe(&lowering->launches[i], described);
-        described->barrier = needs_barrier(&since_barrier, &dispatch);
-        if (described->barrier)
-            tv_program_barrier(p->program);
-        tv_program_dispatch(p->program, &dispatch);
-        p->barriers += described->barrier;
-        p->work += dispatch.work;
-    }
+    TV_GOTO(done, tv_program_create(plan->device, &p->program));
+    TV_GOTO(done, make_dispatches(plan, lowering, phase, dispatches, launches, &count));
+    levels = tv_alloc(count + 1, sizeof *levels);
+    p->dispatches = tv_alloc(count + 1, sizeof *p->dispatches);
+    tv_find_levels(dispatches, count, levels);
+    record_levels(p, dispatches, launches, levels, count);
     err = tv_program_finish(p->program);
 done:
-    tv_free(since_barrier.ranges);
+    tv_free(dispatches);
+    tv_free(launches);
+    tv_free(levels);
     return err;
 }
 
