@@ -1,90 +1,91 @@
 // matmul_*_v16: C = A B for CPUs through OpenCL, whose compilers keep float16 in vector registers.
-// variant nt_v16: NT=1
+// variant nt_v16: NT=1 TN=0
 // variant nn_v16: NT=0 TN=0
 // variant tn_v16: NT=0 TN=1
-// Layouts, slots and arguments as matmul.k. Groups (N / 48, M / 64) of exactly 8 lanes; each has 8
-// rows and 48 columns of the tile: no local memory, no barrier. Where B's rows run along N (nn, tn)
-// a vector is 16 columns of C; else (nt) it is 16 steps of K, added up at the end.
+// Layouts, slots and arguments as matmul.k. Groups (N / 144, M / 128) of one lane, which packs B,
+// DEPTH rows of it at a time, into panels of 48 columns; so nothing depends on pitches, and all is
+// in caches. A product of ROWS rows with a panel's columns is in registers. A is packed likewise
+// where its rows do not lie along K, or are not floats.
 #include "tv.h"
+#include "vector.h"
 
+#define TILE_M 128u
+#define PANELS 3u
+#define DEPTH 128u
 #define ROWS 8u
-#define COLUMNS 48u
+#define VECTORS 3u
+#define COLUMNS (16u * VECTORS)
+#define LINE (ROWS * DEPTH + 16u) // not a power of two: those share a few sets of the caches
+#define KEPT(i) ((i) / VECTORS * PANELS * VECTORS + (i) % VECTORS)
+#define PACKED_A (TN || TV_TYPE_0 != TV_TYPE_F32)
 
-uint16 decode16(uint type, uint16 h)
+// Columns [n, n + COLUMNS) of rows [k, k + depth) of B; behind the last column is anything.
+void pack_b(float16 *to, __global const void *b, uint type, const struct tv_args *p, uint k,
+            uint depth, uint n)
 {
-    uint16 sign = (h & 0x8000u) << 16, magnitude = h & 0x7FFFu;
-    uint16 bits = (magnitude << 13) + 0x38000000u;
-    uint16 tiny = as_uint16(convert_float16(magnitude) * 5.9604644775390625e-8f);
-    uint16 quiet = select((uint16)(0u), (uint16)(0x400000u), magnitude > 0x7C00u);
-    bits = select(bits, tiny, magnitude < 0x400u);
-    bits = select(bits, 0x7F800000u | (magnitude << 13) | quiet, magnitude >= 0x7C00u);
-    return type == TV_TYPE_BF16 ? h << 16 : sign | bits;
-}
-
-// Sixteen elements from element i on, which may have any alignment.
-float16 ld16(__global const void *x, uint type, uint i)
-{
-    if (type == TV_TYPE_F32)
-        return vload16(0, (__global const float *)x + i);
-    if (tv_native(type))
-        return vload_half16(0, (__global const half *)x + i);
-#ifdef TV_STORAGE16
-    ushort16 h = vload16(0, (__global const ushort *)x + i);
+    uint last = p->u[1] - 1u, pitch = p->u[4], first = p->u[9] + (NT ? k : k * pitch);
+    for (uint v = 0u; v < VECTORS; v++, n += 16u) {
+        uint i = 0u;
+#if NT
+        for (; i + 16u <= depth; i += 16u) {
+            float16 x[16];
+            TV_UNROLL for (uint j = 0u; j < 16u; j++)
+                x[j] = tv_ld16(b, type, min(n + j, last) * pitch + first + i);
+            tv_transpose16(x);
+            TV_UNROLL for (uint j = 0u; j < 16u; j++)
+                to[(i + j) * VECTORS + v] = x[j];
+        }
 #else
-    __global const uint *words = (__global const uint *)x + i / 2u;
-    ushort16 h = as_ushort16(vload8(0, words)); // little endian
-    if (i % 2u != 0u)
-        h = (ushort16)(h.s1234, h.s5678, h.s9abc, h.sdef, (ushort)words[8]);
+        for (; i < depth && n + 16u <= last + 1u; i++)
+            to[i * VECTORS + v] = tv_ld16(b, type, i * pitch + first + n);
 #endif
-    return as_float16(decode16(type, convert_uint16(h)));
+        for (uint j = 0u; j < 16u; j++)
+            for (uint rest = i, column = min(n + j, last); rest < depth; rest++)
+                ((float *)&to[rest * VECTORS + v])[j] =
+                    tv_ld(b, type, first + (NT ? column * pitch + rest : column + rest * pitch));
+    }
 }
 
-// Of row r of the lane; rows beyond the last one repeat it, and are not stored.
-#define ROW(r) min(m + (r), rows - 1u)
-#define A_AT(r, k) ((TN != 0 ? (k) * p.u[3] + ROW(r) : ROW(r) * p.u[3] + (k)) + p.u[8])
-#define PUT(i, value, n)                                                                           \
-    {                                                                                              \
-        float sum_ = (value) + (biased ? LD(bias, n) : 0.0f);                                      \
-        ST(c, i, accumulate ? LD(c, i) + sum_ : sum_);                                             \
+// Rows [m, end) and columns [k, k + depth) of A. What is behind the last row is never stored.
+void pack_a(float *to, __global const void *a, uint type, const struct tv_args *p, uint m, uint end,
+            uint k, uint depth)
+{
+    uint pitch = p->u[3], count = TN ? depth : end - m, length = TN ? end - m : depth;
+    for (uint i = 0u; i < count; i++) {
+        uint at = (TN ? (k + i) * pitch + m : (m + i) * pitch + k) + p->u[8], j = 0u;
+        for (; j + 16u <= length; j += 16u) {
+            float16 x = tv_ld16(a, type, at + j);
+            if (TN) {
+                vstore8(x.lo, 0, to + j / ROWS * LINE + i * ROWS);
+                vstore8(x.hi, 0, to + (j / ROWS + 1u) * LINE + i * ROWS);
+            } else {
+                vstore16(x, 0, to + i * DEPTH + j);
+            }
+        }
+        for (; j < length; j++)
+            to[TN ? j / ROWS * LINE + i * ROWS + j % ROWS : i * DEPTH + j] = tv_ld(a, type, at + j);
     }
+}
 
-// All rows of the lane times `vectors` vectors of columns from n on.
-#define PANEL(vectors)                                                                             \
-    {                                                                                              \
-        float16 s[ROWS * vectors];                                                                 \
-        TV_UNROLL for (uint i = 0u; i < ROWS * vectors; i++)                                       \
-            s[i] = (float16)(0.0f);                                                                \
-        for (uint k = 0u; k < depth; k++) {                                                        \
-            float16 v[vectors];                                                                    \
-            TV_UNROLL for (uint j = 0u; j < vectors; j++)                                          \
-                v[j] = ld16(b, TV_TYPE_OF(b), k * p.u[4] + p.u[9] + n + 16u * j);                  \
-            TV_UNROLL for (uint r = 0u; r < ROWS; r++) {                                           \
-                float16 x = (float16)(LD(a, A_AT(r, k)));                                          \
-                TV_UNROLL for (uint j = 0u; j < vectors; j++)                                      \
-                    s[r * vectors + j] = fma(x, v[j], s[r * vectors + j]);                         \
-            }                                                                                      \
-        }                                                                                          \
-        for (uint r = 0u; r < ROWS && m + r < rows; r++) {                                         \
-            for (uint j = 0u; j < vectors; j++) {                                                  \
-                float16 sum = s[r * vectors + j];                                                  \
-                uint to = (m + r) * p.u[5] + p.u[7] + n + 16u * j;                                 \
-                if (TV_TYPE_OF(c) == TV_TYPE_F32) {                                                \
-                    if (biased)                                                                    \
-                        sum += ld16(bias, TV_TYPE_OF(bias), n + 16u * j);                          \
-                    if (accumulate)                                                                \
-                        sum += vload16(0, (__global float *)c + to);                               \
-                    vstore16(sum, 0, (__global float *)c + to);                                    \
-                } else {                                                                           \
-                    float each[16];                                                                \
-                    vstore16(sum, 0, each);                                                        \
-                    for (uint i = 0u; i < 16u; i++)                                                \
-                        PUT(to + i, each[i], n + 16u * j + i)                                      \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
+// Sixteen columns of a row of C, or those that there are.
+void put(__global void *c, uint type, __global const void *bias, uint bias_type,
+         const struct tv_args *p, uint m, uint n, const float16 *from)
+{
+    bool accumulate = (p->u[6] & TV_MATMUL_ACCUMULATE) != 0u;
+    bool biased = (p->u[6] & TV_MATMUL_BIAS) != 0u;
+    uint to = m * p->u[5] + p->u[7] + n;
+    if (n + 16u <= p->u[1]) {
+        float16 sum = biased ? *from + tv_ld16(bias, bias_type, n) : *from;
+        tv_st16(c, type, to, accumulate ? tv_ld16(c, type, to) + sum : sum);
+        return;
     }
+    for (uint i = 0u; i < p->u[1] - n; i++) {
+        float sum = ((const float *)from)[i] + (biased ? tv_ld(bias, bias_type, n + i) : 0.0f);
+        tv_st(c, type, to + i, accumulate ? tv_ld(c, type, to + i) + sum : sum);
+    }
+}
 
-TV_KERNEL(8)
+TV_KERNEL(1)
     TV_IN4(0, a)
     TV_IN4(1, b)
     TV_INOUT(2, c)
@@ -93,58 +94,52 @@ TV_ARGS
 
 TV_MAIN
 {
-    uint rows = p.u[0], columns = p.u[1], depth = p.u[2];
-    uint m = TV_GROUP_Y * 64u + TV_LANE * ROWS, n = TV_GROUP_X * COLUMNS;
-    uint end = min(n + COLUMNS, columns);
-    bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0u;
-    bool biased = (p.u[6] & TV_MATMUL_BIAS) != 0u;
-    if (m >= rows)
-        return;
-#if NT
-    for (; n < end; n += 6u)
-        for (uint r0 = m; r0 < min(m + ROWS, rows); r0 += 4u) {
-            float16 s[24];
-            float rest[24];
-            TV_UNROLL for (uint i = 0u; i < 24u; i++) {
-                s[i] = (float16)(0.0f);
-                rest[i] = 0.0f;
-            }
-            uint k = 0u;
-            for (; k + 16u <= depth; k += 16u) {
-                float16 x[4];
-                TV_UNROLL for (uint r = 0u; r < 4u; r++)
-                    x[r] = ld16(a, TV_TYPE_OF(a), min(r0 + r, rows - 1u) * p.u[3] + p.u[8] + k);
-                TV_UNROLL for (uint j = 0u; j < 6u; j++) {
-                    uint column = min(n + j, columns - 1u);
-                    float16 v = ld16(b, TV_TYPE_OF(b), column * p.u[4] + p.u[9] + k);
-                    TV_UNROLL for (uint r = 0u; r < 4u; r++)
-                        s[r * 6u + j] = fma(x[r], v, s[r * 6u + j]);
-                }
-            }
-            for (; k < depth; k++)
-                TV_UNROLL for (uint i = 0u; i < 24u; i++)
-                    rest[i] += LD(a, min(r0 + i / 6u, rows - 1u) * p.u[3] + p.u[8] + k) *
-                               LD(b, min(n + i % 6u, columns - 1u) * p.u[4] + p.u[9] + k);
-            for (uint i = 0u; i < 24u; i++) {
-                uint y = r0 + i / 6u, x = n + i % 6u;
-                float8 eight = s[i].lo + s[i].hi;
-                float sum = dot(eight.lo + eight.hi, F4S(1.0f)) + rest[i];
-                if (y < rows && x < end)
-                    PUT(y * p.u[5] + p.u[7] + x, sum, x)
-            }
-        }
-#else
-    for (; n + COLUMNS <= columns && n < end; n += COLUMNS)
-        PANEL(3u)
-    for (; n + 16u <= end; n += 16u)
-        PANEL(1u)
-    for (; n < end; n++)
-        for (uint r = 0u; r < ROWS && m + r < rows; r++) {
-            float sum = 0.0f;
-            for (uint k = 0u; k < depth; k++)
-                sum = fma(LD(a, A_AT(r, k)), LD(b, k * p.u[4] + p.u[9] + n), sum);
-            PUT((m + r) * p.u[5] + p.u[7] + n, sum, n)
-        }
+    uint rows = p.u[0], columns = p.u[1], whole = p.u[2];
+    uint m0 = TV_GROUP_Y * TILE_M, end = min(m0 + TILE_M, rows);
+    uint n0 = TV_GROUP_X * COLUMNS * PANELS, n1 = min(n0 + COLUMNS * PANELS, columns);
+    float16 y[PANELS * DEPTH * VECTORS], part[TILE_M * PANELS * VECTORS], s[ROWS * VECTORS];
+#if PACKED_A
+    float x[TILE_M / ROWS * LINE];
 #endif
+    for (uint k0 = 0u; k0 < whole; k0 += DEPTH) {
+        uint depth = min(DEPTH, whole - k0);
+        for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j++)
+            pack_b(y + j * DEPTH * VECTORS, b, TV_TYPE_OF(b), &p, k0, depth, n);
+#if PACKED_A
+        pack_a(x, a, TV_TYPE_OF(a), &p, m0, end, k0, depth);
+#endif
+        for (uint m = m0; m < end; m += ROWS) {
+#if PACKED_A
+            const float *x_[ROWS];
+            TV_UNROLL for (uint r = 0u; r < ROWS; r++)
+                x_[r] = x + (TN ? (m - m0) / ROWS * LINE + r : (m - m0 + r) * DEPTH);
+#else
+            __global const float *x_[ROWS];
+            TV_UNROLL for (uint r = 0u; r < ROWS; r++)
+                x_[r] = (__global const float *)a + min(m + r, rows - 1u) * p.u[3] + p.u[8] + k0;
+#endif
+            float16 *kept = part + (m - m0) * PANELS * VECTORS;
+            for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j += VECTORS) {
+                TV_UNROLL for (uint i = 0u; i < ROWS * VECTORS; i++)
+                    s[i] = k0 == 0u ? F16S(0.0f) : kept[KEPT(i) + j];
+                for (uint k = 0u; k < depth; k++) {
+                    float16 v[VECTORS];
+                    TV_UNROLL for (uint i = 0u; i < VECTORS; i++)
+                        v[i] = y[(j / VECTORS * DEPTH + k) * VECTORS + i];
+                    TV_UNROLL for (uint r = 0u; r < ROWS; r++) {
+                        float16 one = F16S(x_[r][TN ? k * ROWS : k]);
+                        TV_UNROLL for (uint i = 0u; i < VECTORS; i++)
+                            s[r * VECTORS + i] = fma(one, v[i], s[r * VECTORS + i]);
+                    }
+                }
+                TV_UNROLL for (uint i = 0u; i < ROWS * VECTORS; i++)
+                    kept[KEPT(i) + j] = s[i];
+            }
+            for (uint r = 0u; r < ROWS && m + r < rows && k0 + depth == whole; r++)
+                for (uint n = n0; n < n1; n += 16u)
+                    put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), &p, m + r, n,
+                        kept + r * PANELS * VECTORS + (n - n0) / 16u);
+        }
+    }
 }
 TV_END

@@ -14,6 +14,7 @@ static const tv_caps full = {
     .timeline = true,
     .host_visible = true,
     .texel = true,
+    .cpu_kernels = true,
     .subgroup = 16,
     .max_group = 1024,
     .shared_bytes = 32768,
@@ -32,6 +33,7 @@ static void assert_same(const tv_caps *a, const tv_caps *b)
     assert_int_equal(a->timeline, b->timeline);
     assert_int_equal(a->host_visible, b->host_visible);
     assert_int_equal(a->texel, b->texel);
+    assert_int_equal(a->cpu_kernels, b->cpu_kernels);
     assert_int_equal(a->subgroup, b->subgroup);
     assert_int_equal(a->max_group, b->max_group);
     assert_int_equal(a->shared_bytes, b->shared_bytes);
@@ -70,6 +72,7 @@ static void items(void **state)
     ITEM("no-timeline", timeline, false);
     ITEM("no-hostvisible", host_visible, false);
     ITEM("no-texel", texel, false);
+    ITEM("no-cpu-kernels", cpu_kernels, false);
     ITEM("no-subgroup", subgroup, 0);
     ITEM("subgroup=0", subgroup, 0);
     ITEM("subgroup=16", subgroup, 16);
@@ -122,7 +125,7 @@ static void profiles(void **state)
         assert_int_equal(tv_mask_apply(cases[i].mask, &caps), TV_OK);
         expected.storage16 = cases[i].storage16;
         expected.f16 = cases[i].f16;
-        expected.bf16 = expected.texel = false;
+        expected.bf16 = expected.texel = expected.cpu_kernels = false;
         expected.timeline = cases[i].timeline;
         expected.host_visible = cases[i].host_visible;
         expected.subgroup = cases[i].subgroup;

@@ -26,7 +26,7 @@ static const char help[] =
     "  --json         as a JSON array\n"
     "  --mask ITEMS   as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
     "                 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline no-hostvisible\n"
-    "                 no-texel range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N\n"
+    "                 no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N\n"
     "                 speed=FRACTION, or the profile of a device:\n"
     "                 profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
     "  --no-selftest  opens no device and runs nothing\n"
@@ -59,6 +59,7 @@ static const struct ability {
     {"timeline", "timeline semaphores", "command buffers", offsetof(tv_caps, timeline)},
     {"host_visible", "host-visible memory", "host-visible memory", offsetof(tv_caps, host_visible)},
     {"texel", "texel buffers", "texel buffers", offsetof(tv_caps, texel)},
+    {"cpu_kernels", "kernels for CPUs", "kernels for CPUs", offsetof(tv_caps, cpu_kernels)},
 };
 
 enum { ABILITY_COUNT = sizeof abilities / sizeof *abilities };

@@ -53,6 +53,7 @@ typedef struct tv_caps {
     bool timeline;  // Vulkan: timeline semaphores; OpenCL: command buffers
     bool host_visible; // device memory that the host can map
     bool texel;        // reads through texel buffers are preferred (software drivers)
+    bool cpu_kernels;  // kernels made for CPUs are preferred where there are any
     uint32_t subgroup; // lanes per subgroup if its size is known and sums and shuffles work, else 0
     uint32_t coop_shape;    // of a subgroup's matrices: M + 256 N + 65536 K
     uint32_t max_group;     // invocations per work-group
@@ -102,7 +103,8 @@ const tv_device_info *tv_device_get_info(const tv_device *device);
 uint64_t tv_device_validation_messages(const tv_device *device);
 
 // Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline
-// no-hostvisible no-texel range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N speed=FRACTION
+// no-hostvisible no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N
+// speed=FRACTION
 // profile=NAME. TV_EUSAGE names the item that cannot be meant, or that asks for more than the
 // device has. A subgroup size cannot be chosen: subgroup=N only insists that the device has N, and
 // subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device has to what a

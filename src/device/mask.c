@@ -28,6 +28,7 @@ static const struct mask_item {
     {"no-timeline", MASK_OFF, offsetof(tv_caps, timeline)},
     {"no-hostvisible", MASK_OFF, offsetof(tv_caps, host_visible)},
     {"no-texel", MASK_OFF, offsetof(tv_caps, texel)},
+    {"no-cpu-kernels", MASK_OFF, offsetof(tv_caps, cpu_kernels)},
     {"no-subgroup", MASK_SUBGROUP, 0},
     {"subgroup", MASK_SUBGROUP, 0},
     {"range", MASK_LIMIT64, offsetof(tv_caps, max_range)},

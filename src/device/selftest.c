@@ -150,16 +150,16 @@ typedef struct matmul_kernel {
 static const matmul_kernel matmul_kernels[] = {
     {"matmul_nt_s16", 16, 64, 64, true},
     {"matmul_nt_s8", 8, 32, 32, true},
-    {"matmul_nt_v16", 8, 64, 48, false},
+    {"matmul_nt_v16", 1, 128, 144, false},
     {"matmul_nt", 0, 64, 64, false},
 };
 
 static const matmul_kernel *choose_matmul(const selftest *test)
 {
-    bool cpu = test->device->info.device_class == TV_CLASS_CPU;
     const matmul_kernel *row = matmul_kernels;
-    while (row->group != 0 && !(tv_device_has_kernel(test->device, row->name) &&
-                                (row->in_fours ? row->group == test->caps->subgroup : cpu)))
+    while (row->group != 0 &&
+           !(tv_device_has_kernel(test->device, row->name) &&
+             (row->in_fours ? row->group == test->caps->subgroup : test->caps->cpu_kernels)))
         row++;
     return row;
 }

@@ -13,7 +13,7 @@ typedef struct matmul_family {
 static const matmul_family families[] = {
     {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16, FOR_SUBGROUPS},
     {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8, FOR_SUBGROUPS},
-    {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 64, 48, 8, FOR_CPUS},
+    {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 128, 144, 1, FOR_CPUS},
     {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0, FOR_ALL},
 };
 
@@ -26,13 +26,12 @@ static bool goes_in_fours(const tv_product *p)
 
 static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
 {
-    const tv_device_info *info = tv_device_get_info(lowering->device);
     if (family->device == FOR_ALL)
         return true;
     if (!tv_device_has_kernel(lowering->device, family->names[p->layout]))
         return false;
     return family->device == FOR_CPUS
-               ? info->device_class == TV_CLASS_CPU
+               ? lowering->caps->cpu_kernels
                : family->group == lowering->caps->subgroup && goes_in_fours(p);
 }
 
