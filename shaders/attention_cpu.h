@@ -1,7 +1,6 @@
 // What the attention kernels for CPUs share. A work-group is one lane, which owns OWN rows: queries
 // or keys. These lie along vectors, so matrices of them are transposed: [D][OWN]. The rows of the
 // other side pass by in blocks, copied as floats: [BLOCK][PITCH].
-#include "vector.h"
 TV_CONSTANT(1, HEAD_SIZE, 64)
 #define QUADS (HEAD_SIZE / 4u)
 #define OWN 32u

@@ -1,5 +1,6 @@
 // attention_dkv_cpu: attention_dkv.k for CPUs: a lane has 32 keys of a head, along vectors.
 // Slots and arguments as attention_dkv.k. Groups (T / 32, Hk, B).
+#define TV_WIDE
 #include "tv.h"
 #include "attention_cpu.h"
 

@@ -1,5 +1,6 @@
 // attention_dq_cpu: attention_dq.k for CPUs: a lane has 32 queries of a head, along vectors.
 // Slots and arguments as attention_dq.k. Groups (T / 32, H, B).
+#define TV_WIDE
 #include "tv.h"
 #include "attention_cpu.h"
 

@@ -6,8 +6,8 @@
 // DEPTH rows of it at a time, into panels of 48 columns; so nothing depends on pitches, and all is
 // in caches. A product of ROWS rows with a panel's columns is in registers. A is packed likewise
 // where its rows do not lie along K, or are not floats.
+#define TV_WIDE
 #include "tv.h"
-#include "vector.h"
 
 #define TILE_M 128u
 #define PANELS 3u

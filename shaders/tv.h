@@ -15,6 +15,10 @@
 //     TV_IN4(slot, x)    LD4; LD is slower    TV_INOUT(slot, x)  LD, LD4, ST, ST4
 //     TV_IN_U(slot, x)   LDU: unsigned
 //
+// A kernel that has vectors of type FV with TV_VECTOR elements instead, read by LDV and written by
+// STV at element i, can also be built with long ones for CPUs (TV_WIDE): gelu_cpu.cl is gelu.k.
+// TV_VECTORS is how many of them a row has, given its pitch; the elements behind go one by one.
+//
 // TV_TREES after TV_ARGS gives TV_TREE_SUM and TV_TREE_MAX over the group; all lanes must call.
 // TV_ROWS gives TV_ROW_SUM and TV_ROW_MAX, which are the subgroup's under TV_SUBGROUP: the group is
 // then exactly one subgroup.
@@ -52,6 +56,27 @@
 #define TV_ROWS TV_TREES
 #define TV_ROW_SUM(v) TV_TREE_SUM(v)
 #define TV_ROW_MAX(v) TV_TREE_MAX(v)
+#endif
+
+#ifdef TV_WIDE
+#include "vector.h"
+#define TV_VECTOR 16u
+#define FV float16
+#define FVS(a) F16S(a)
+#define LDV(x, i) LD16(x, i)
+#define STV(x, i, v) ST16(x, i, v)
+#define TV_VECTORS(width, pitch) ((width) / 16u)
+#define TV_VECTOR_SUM(v) tv_sum16(v)
+#define TV_VECTOR_MAX(v) tv_max16(v)
+#else
+#define TV_VECTOR 4u
+#define FV float4
+#define FVS(a) F4S(a)
+#define LDV(x, i) LD4(x, (i) / 4u)
+#define STV(x, i, v) ST4(x, (i) / 4u, v)
+#define TV_VECTORS(width, pitch) ((pitch) % 4u == 0u ? (width) / 4u : 0u)
+#define TV_VECTOR_SUM(v) dot(v, F4S(1.0f))
+#define TV_VECTOR_MAX(v) max(max(v.x, v.y), max(v.z, v.w))
 #endif
 
 // Groups and lanes counted over a grid that may be folded over y.

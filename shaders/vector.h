@@ -64,6 +64,19 @@ void tv_st16(__global void *x, uint type, uint i, float16 v)
 #endif
 }
 
+float tv_sum16(float16 v)
+{
+    float8 x = v.lo + v.hi;
+    return dot(x.lo + x.hi, F4S(1.0f));
+}
+
+float tv_max16(float16 v)
+{
+    float8 x = max(v.lo, v.hi);
+    float4 y = max(x.lo, x.hi);
+    return max(max(y.x, y.y), max(y.z, y.w));
+}
+
 // Rows become columns: four times, element i of the lower half of the rows goes before element i of
 // the upper half.
 void tv_transpose16(float16 *x)

@@ -88,8 +88,7 @@ void tv_grid_rows(const tv_lowering *lowering, tv_launch *launch, uint64_t rows)
 // are not read and written once and entirely.
 void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch);
 
-// Turns a launch of a kernel NAME into one of NAME_cpu where the device prefers that and has it:
-// work-groups of one lane, which take large pieces of the work.
+// Turns a launch of a kernel NAME into one of NAME_cpu where the device prefers that and has it.
 void tv_prefer_cpu_kernel(const tv_lowering *lowering, tv_launch *launch);
 
 // Matrix product with explicit windows, used by the matmul and loss rules: see lower_matmul.c.

@@ -1,24 +1,40 @@
-// Lowering for CPUs: kernels NAME_cpu, whose lanes work alone on large pieces with vectors.
+// Lowering for CPUs: kernels NAME_cpu, which take more at a time than the general ones, in vectors.
 #include "plan/lower.h"
 
 #include <string.h>
 
-// What a launch is divided by; its pieces become work-groups of one lane. A kernel finds its piece
-// by the number of groups, so sizes here are no part of the contract.
+// What becomes a work-group.
 typedef enum pieces {
-    OF_TIME, // blocks of u1 rows, for each group in y and z: exactly `size` rows each
+    OF_TIME,     // 32 of u1 rows of each head, for one lane
+    OF_ROWS,     // a row, for one lane
+    OF_COLUMNS,  // 16 of u1 columns, for one lane
+    OF_ELEMENTS, // lanes with 16 of u0 elements
+    OF_MATRIX,   // lanes with 16 of u0 times u1 elements
 } pieces;
 
 static const struct cpu_kernel {
     const char *general, *name;
     pieces pieces;
-    uint32_t size;
 } kernels[] = {
-    {"attention", "attention_cpu", OF_TIME, 32},
-    {"attention_dq", "attention_dq_cpu", OF_TIME, 32},
-    {"attention_dkv", "attention_dkv_cpu", OF_TIME, 32},
-
+    {"attention", "attention_cpu", OF_TIME},
+    {"attention_dq", "attention_dq_cpu", OF_TIME},
+    {"attention_dkv", "attention_dkv_cpu", OF_TIME},
+    {"layernorm", "layernorm_cpu", OF_ROWS},
+    {"layernorm_grad", "layernorm_grad_cpu", OF_ROWS},
+    {"layernorm_partial", "layernorm_partial_cpu", OF_COLUMNS},
+    {"rmsnorm", "rmsnorm_cpu", OF_ROWS},
+    {"rmsnorm_grad", "rmsnorm_grad_cpu", OF_ROWS},
+    {"rmsnorm_partial", "rmsnorm_partial_cpu", OF_COLUMNS},
+    {"colsum", "colsum_cpu", OF_COLUMNS},
+    {"cross_entropy", "cross_entropy_cpu", OF_ROWS},
+    {"sumsq", "sumsq_cpu", OF_ROWS},
+    {"gelu", "gelu_cpu", OF_ELEMENTS},
+    {"gelu_grad", "gelu_grad_cpu", OF_ELEMENTS},
+    {"swiglu", "swiglu_cpu", OF_MATRIX},
+    {"swiglu_grad", "swiglu_grad_cpu", OF_MATRIX},
 };
+
+enum { VECTOR = 16, ROWS_AT_A_TIME = 32 };
 
 static const struct cpu_kernel *find(const char *name)
 {
@@ -34,11 +50,23 @@ void tv_prefer_cpu_kernel(const tv_lowering *lowering, tv_launch *launch)
         lowering->caps->cpu_kernels ? find(launch->choice.name) : NULL;
     if (!kernel || !tv_device_has_kernel(lowering->device, kernel->name))
         return;
+    const uint32_t *u = launch->args.u;
     launch->choice.name = kernel->name;
     launch->choice.group = 1;
     switch (kernel->pieces) {
     case OF_TIME:
-        launch->groups[0] = (uint32_t)tv_div_up(launch->args.u[1], kernel->size);
+        launch->groups[0] = (uint32_t)tv_div_up(u[1], ROWS_AT_A_TIME);
+        break;
+    case OF_ROWS:
+        break;
+    case OF_COLUMNS:
+        launch->groups[0] = (uint32_t)tv_div_up(u[1], VECTOR);
+        break;
+    case OF_ELEMENTS:
+        tv_grid_lanes(lowering, launch, tv_div_up(u[0], VECTOR));
+        break;
+    case OF_MATRIX:
+        tv_grid_lanes(lowering, launch, tv_div_up((uint64_t)u[0] * u[1], VECTOR));
         break;
     }
 }

@@ -1,0 +1,3 @@
+// gelu_cpu: gelu.k with long vectors.
+#define TV_WIDE
+#include "gelu.k"

@@ -1,0 +1,3 @@
+// layernorm_cpu: layernorm.k with long vectors.
+#define TV_WIDE
+#include "layernorm.k"
