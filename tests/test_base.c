@@ -1,6 +1,7 @@
 // Tests of base/: text, UTF-8, numbers, names, memory, errors.
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/text.h"
 
 #include <setjmp.h>
@@ -315,6 +316,40 @@ static void test_arena_memory_is_zeroed_aligned_and_apart(void **state)
     assert_null(arena.last);
 }
 
+static void test_fetching_pages_keeps_what_is_there(void **state)
+{
+    (void)state;
+    enum { SIZE = 10 << 20 };
+    unsigned char *memory = tv_alloc(SIZE, 1);
+    memset(memory, 0xA5, SIZE);
+    tv_fetch_pages(memory + 1, SIZE - 2);
+    tv_fetch_pages(memory + 1, 10); // less than a page
+    for (size_t i = 0; i < SIZE; i++)
+        assert_int_equal(memory[i], 0xA5);
+    tv_free(memory);
+}
+
+static void count_visits(void *context, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        ((unsigned char *)context)[i]++;
+}
+
+static void test_parallel_visits_each_piece_once(void **state)
+{
+    (void)state;
+    enum { MOST = 1000 };
+    static const struct {
+        size_t count, least;
+    } cases[] = {{MOST, 1}, {MOST, 0}, {MOST, 400}, {MOST, 5 * MOST}, {1, 1}, {0, 1}, {7, 2}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        unsigned char visits[MOST] = {0};
+        tv_parallel(cases[i].count, cases[i].least, count_visits, visits);
+        for (size_t j = 0; j < MOST; j++)
+            assert_int_equal(visits[j], j < cases[i].count);
+    }
+}
+
 static void test_sizes_are_checked(void **state)
 {
     (void)state;
@@ -372,6 +407,8 @@ int main(void)
         cmocka_unit_test(test_nearest_name),
         cmocka_unit_test(test_substrings),
         cmocka_unit_test(test_arena_memory_is_zeroed_aligned_and_apart),
+        cmocka_unit_test(test_fetching_pages_keeps_what_is_there),
+        cmocka_unit_test(test_parallel_visits_each_piece_once),
         cmocka_unit_test(test_sizes_are_checked),
         cmocka_unit_test(test_errors),
     };

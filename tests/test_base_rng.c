@@ -50,6 +50,36 @@ static void test_stream_is_philox_over_its_counter(void **state)
     assert_int_not_equal(tv_rng_u32(&other), tv_rng_u32(&again));
 }
 
+// Windows of a stream that start anywhere; enough numbers to meet those that are computed anew.
+static void test_many_normals_have_the_bits_of_single_ones(void **state)
+{
+    (void)state;
+    enum { COUNT_MOST = 300001 };
+    static const struct {
+        uint64_t seed, stream, first;
+        size_t count;
+        double std;
+    } cases[] = {{1, 0, 0, COUNT_MOST, 1},
+                 {77, 1ull << 40, 3, 1000, 0.02},
+                 {0, 5, 0xFFFFFFFEu, 5, 1e-3},
+                 {9, 2, 1, 0, 1},
+                 {~0ull, ~0ull, 1000, 70000, 1e-42}};
+    float *values = tv_alloc(COUNT_MOST + 1, sizeof *values);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        tv_rng rng = tv_rng_init(cases[i].seed, cases[i].stream);
+        rng.block = cases[i].first;
+        values[cases[i].count] = 7;
+        tv_rng_normals(cases[i].seed, cases[i].stream, cases[i].first, cases[i].std, cases[i].count,
+                       values);
+        for (size_t j = 0; j < cases[i].count; j++) {
+            float expected = (float)(cases[i].std * tv_rng_normal(&rng));
+            assert_memory_equal(&values[j], &expected, sizeof expected);
+        }
+        assert_true(values[cases[i].count] == 7);
+    }
+    tv_free(values);
+}
+
 // Chi-square over the values; the bounds lie 6 standard deviations out, and the seed is fixed.
 static void test_below_is_uniform(void **state)
 {
@@ -164,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_known_answers),
         cmocka_unit_test(test_stream_is_philox_over_its_counter),
+        cmocka_unit_test(test_many_normals_have_the_bits_of_single_ones),
         cmocka_unit_test(test_below_is_uniform),
         cmocka_unit_test(test_below_has_no_bias_at_large_limits),
         cmocka_unit_test(test_uniform_and_normal_moments),

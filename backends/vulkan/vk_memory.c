@@ -2,6 +2,7 @@
 #include "vk_internal.h"
 
 #include "base/memory.h"
+#include "base/parallel.h"
 
 #include <string.h>
 
@@ -88,6 +89,8 @@ static tv_err make_memory(tv_vk_device *device, uint64_t size, VkBufferUsageFlag
         err = VK(
             device->vk.vkMapMemory(device->handle, memory->memory, 0, VK_WHOLE_SIZE, 0, &mapped));
     memory->mapped = mapped;
+    if (mapped && device->physical.info.device_class == TV_CLASS_CPU)
+        tv_fetch_pages(mapped, size);
     if (err != TV_OK)
         free_memory(device, memory);
     return err;

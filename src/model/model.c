@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "graph/ops.h"
 #include "model/model_kind.h"
@@ -193,16 +194,29 @@ double tv_model_flops_per_token(const tv_model *model, uint32_t time)
 
 // ---------------------------------------------------------------------------------- first values
 
-void tv_model_init_weight(const tv_model *model, size_t index, uint64_t seed, float *values)
+typedef struct init_job {
+    uint64_t seed, stream, first;
+    double std;
+    float *values;
+} init_job;
+
+static void draw(void *context, size_t first, size_t end)
 {
-    const tv_tensor *tensor = model->weights[index];
-    const tv_weight *weight = tensor->weight;
-    uint64_t count = tv_tensor_count(tensor);
-    tv_rng rng = tv_rng_init(seed, index);
-    for (uint64_t i = 0; i < count; i++)
-        values[i] = weight->init == TV_INIT_NORMAL ? (float)(weight->std * tv_rng_normal(&rng))
-                    : weight->init == TV_INIT_ONES ? 1.0f
-                                                   : 0.0f;
+    const init_job *job = context;
+    tv_rng_normals(job->seed, job->stream, job->first + first, job->std, end - first,
+                   job->values + first);
+}
+
+void tv_model_init_weight(const tv_model *model, size_t index, uint64_t seed, uint64_t first,
+                          size_t count, float *values)
+{
+    enum { WORTH_A_THREAD = 1 << 14 };
+    const tv_weight *weight = model->weights[index]->weight;
+    init_job job = {seed, index, first, weight->std, values};
+    if (weight->init == TV_INIT_NORMAL)
+        tv_parallel(count, WORTH_A_THREAD, draw, &job);
+    for (size_t i = 0; i < count && weight->init != TV_INIT_NORMAL; i++)
+        values[i] = weight->init == TV_INIT_ONES ? 1.0f : 0.0f;
 }
 
 void tv_model_fill_rope(const tv_model *model, float *values)

@@ -66,8 +66,10 @@ uint64_t tv_model_parameters(const tv_model *model);
 // causality). Recomputation and the embedding lookup count nothing.
 double tv_model_flops_per_token(const tv_model *model, uint32_t time);
 
-// Fresh values of a weight, a pure function of (seed, the weight's place in the model).
-void tv_model_init_weight(const tv_model *model, size_t index, uint64_t seed, float *values);
+// Fresh values of elements [first, first+count) of a weight: each is a pure function of (seed, the
+// weight's place in the model, the element's in the weight).
+void tv_model_init_weight(const tv_model *model, size_t index, uint64_t seed, uint64_t first,
+                          size_t count, float *values);
 // Values of the rope table.
 void tv_model_fill_rope(const tv_model *model, float *values);
 

@@ -258,29 +258,43 @@ tv_err tv_weights_fill_tables(tv_plan *plan, const tv_model *model)
     return err;
 }
 
+// In parts of a size that the caches of a machine hold for the most part.
 tv_err tv_weights_init(tv_plan *plan, const tv_model *model, uint64_t seed)
 {
+    enum { PART = 1 << 21 };
+    float *values = tv_alloc(PART, sizeof *values);
+    tv_err err = TV_OK;
     for (size_t i = 0; i < model->weight_count; i++) {
         uint64_t count = tv_tensor_count(model->weights[i]);
-        float *values = tv_alloc(count, sizeof *values);
-        tv_model_init_weight(model, i, seed, values);
-        tv_err err = write_both(plan, model->weights[i], 0, count, values);
-        tv_free(values);
-        TV_TRY(err);
+        for (uint64_t first = 0; first < count && err == TV_OK; first += PART) {
+            size_t part = tv_min_size(count - first, PART);
+            tv_model_init_weight(model, i, seed, first, part, values);
+            err = write_both(plan, model->weights[i], first, part, values);
+        }
     }
-    return tv_weights_fill_tables(plan, model);
+    tv_free(values);
+    return err == TV_OK ? tv_weights_fill_tables(plan, model) : err;
+}
+
+// A fresh array is full of zeros; one part of it will do for all.
+static tv_err clear(tv_plan *plan, const tv_tensor *tensor, const float *zeros, size_t part)
+{
+    uint64_t count = tv_tensor_count(tensor);
+    for (uint64_t first = 0; first < count; first += part)
+        TV_TRY(tv_plan_write(plan, tensor, first, tv_min_size(count - first, part), zeros));
+    return TV_OK;
 }
 
 tv_err tv_moments_clear(tv_plan *plan, const tv_model *model, const tv_moments *moments)
 {
+    enum { PART = 1 << 18 };
+    float *zeros = tv_alloc(PART, sizeof *zeros);
     tv_err err = TV_OK;
     for (size_t i = 0; i < model->weight_count && err == TV_OK; i++) {
-        uint64_t count = tv_tensor_count(model->weights[i]);
-        float *zeros = tv_alloc(count, sizeof *zeros);
-        err = tv_plan_write(plan, moments->first[i], 0, count, zeros);
+        err = clear(plan, moments->first[i], zeros, PART);
         if (err == TV_OK)
-            err = tv_plan_write(plan, moments->second[i], 0, count, zeros);
-        tv_free(zeros);
+            err = clear(plan, moments->second[i], zeros, PART);
     }
+    tv_free(zeros);
     return err;
 }
