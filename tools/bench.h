@@ -5,18 +5,29 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "bench/suite.h"
 #include "device/device.h"
 
 typedef struct bench_request {
+    const char *suite;
     tv_device *device;
     const char *mask; // as given, or of the environment; "" where there is none
-    const char *op;   // NULL: all
+    const char *op;   // of conformance, NULL: all
+    tv_bench_options options;
     // Where reports go: "-" for standard output instead of the table, NULL for nowhere.
     const char *json, *markdown;
+    const char *plot;                     // a PNG file, NULL: none
     tv_writer *json_file, *markdown_file; // of names that are not "-"; committed by cmd_bench.c
 } bench_request;
 
 // Runs, and writes the reports. TV_EDATA, after them, where a result is wrong.
 tv_err bench_conformance(const bench_request *r);
+tv_err bench_speed(const bench_request *r); // quick, train, full, scaling
+
+// Appends `text` to standard output where `path` is "-", to the file, or nowhere.
+tv_err bench_write(const tv_text *text, const char *path, tv_writer *file);
+
+// trivium bench compare: argv[0] is "compare". Returns the exit code.
+int bench_compare(int argc, char **argv);
 
 #endif

@@ -19,7 +19,8 @@ declare -A MAY_INCLUDE=(
   [src/formats]="plan graph device base"
   [src/report]="plan graph device base"
   [src/train]="model data dist formats report plan graph device base"
-  [tools]="conformance train model data dist formats report plan graph device base trivium.h"
+  [src/bench]="train conformance model data dist formats report plan graph device base"
+  [tools]="bench conformance train model data dist formats report plan graph device base trivium.h"
   [backends]="device base"
   [shaders]=""
 )

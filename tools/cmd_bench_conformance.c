@@ -255,14 +255,8 @@ static tv_err write_report(const report *r, void (*format)(const report *r, tv_t
                            const char *path, tv_writer *file)
 {
     tv_text text = {0};
-    tv_err err = TV_OK;
-    if (!path)
-        return TV_OK;
     format(r, &text);
-    if (file)
-        err = tv_writer_write(file, text.data, text.length);
-    else
-        fwrite(text.data, 1, text.length, stdout);
+    tv_err err = bench_write(&text, path, file);
     tv_text_finish(&text);
     return err;
 }

@@ -1,6 +1,7 @@
 // Charts: axes, panels, curves and text on cairo.
 #include "report/chart.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -11,6 +12,18 @@
 enum { TICK_SIZE = 14, TITLE_SIZE = 15, SAMPLE_WIDTH = 36 };
 
 static const tv_color ink = {0.13, 0.15, 0.18}, grid_color = {0.89, 0.90, 0.92};
+
+// Okabe and Ito's palette ("Color Universal Design", 2008), which colour-blind people can tell
+// apart; its yellow is left out, too pale for lines on white.
+static const tv_color palette[] = {
+    {0.000, 0.447, 0.698}, {0.835, 0.369, 0.000}, {0.000, 0.620, 0.451}, {0.800, 0.475, 0.655},
+    {0.902, 0.624, 0.000}, {0.337, 0.706, 0.914}, {0.300, 0.300, 0.300},
+};
+
+tv_color tv_chart_color(size_t index)
+{
+    return palette[index % (sizeof palette / sizeof *palette)];
+}
 
 // ---------------------------------------------------------------------------------------- axes
 
@@ -265,4 +278,33 @@ void tv_chart_sample(cairo_t *cairo, double x, double y, const tv_stroke *stroke
     if (stroke->markers)
         draw_dot(cairo, x + SAMPLE_WIDTH / 2.0, y, stroke);
     cairo_restore(cairo);
+}
+
+// ------------------------------------------------------------------------------------- the file
+
+static cairo_status_t append_png(void *text, const unsigned char *data, unsigned int length)
+{
+    tv_text_append(text, data, length);
+    return CAIRO_STATUS_SUCCESS;
+}
+
+tv_err tv_chart_write(const char *path, int width, int height,
+                      void (*draw)(cairo_t *cairo, const void *context), const void *context)
+{
+    tv_text png = {0};
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    cairo_t *cairo = cairo_create(surface);
+    cairo_set_source_rgb(cairo, 1, 1, 1);
+    cairo_paint(cairo);
+    draw(cairo, context);
+    cairo_status_t status = cairo_status(cairo);
+    cairo_destroy(cairo);
+    if (status == CAIRO_STATUS_SUCCESS)
+        status = cairo_surface_write_to_png_stream(surface, append_png, &png);
+    cairo_surface_destroy(surface);
+    tv_err err = status == CAIRO_STATUS_SUCCESS
+                     ? tv_file_write(path, png.data, png.length)
+                     : tv_fail(TV_EIO, "cannot draw the plot: %s", cairo_status_to_string(status));
+    tv_text_finish(&png);
+    return err;
 }

@@ -3,6 +3,8 @@
 #ifndef TV_REPORT_CHART_H
 #define TV_REPORT_CHART_H
 
+#include "base/error.h"
+
 #include <cairo.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +41,9 @@ typedef struct tv_color {
     double red, green, blue;
 } tv_color;
 
+// Colours for lines and areas, told apart by colour-blind people too; from 7 on they repeat.
+tv_color tv_chart_color(size_t index);
+
 typedef struct tv_stroke {
     tv_color color;
     double alpha, width;  // width in pixels
@@ -70,5 +75,10 @@ void tv_panel_curve(cairo_t *cairo, const tv_panel *panel, const tv_point *point
 
 // The sample of a stroke that a legend shows, 36 pixels wide.
 void tv_chart_sample(cairo_t *cairo, double x, double y, const tv_stroke *stroke);
+
+// Draws on white, and writes the picture (PNG) in place of `path` at once. TV_EIO where cairo
+// fails.
+tv_err tv_chart_write(const char *path, int width, int height,
+                      void (*draw)(cairo_t *cairo, const void *context), const void *context);
 
 #endif

@@ -24,14 +24,6 @@ enum {
     MARKERS_MOST = 60, // a validation series longer than this has no dots
 };
 
-// Okabe and Ito's palette ("Color Universal Design", 2008), which colour-blind people can tell
-// apart; its yellow is left out, too pale for lines on white.
-static const tv_color palette[] = {
-    {0.000, 0.447, 0.698}, {0.835, 0.369, 0.000}, {0.000, 0.620, 0.451}, {0.800, 0.475, 0.655},
-    {0.902, 0.624, 0.000}, {0.337, 0.706, 0.914}, {0.300, 0.300, 0.300},
-};
-enum { COLORS = sizeof palette / sizeof *palette };
-
 typedef struct series {
     tv_point *points;
     size_t count;
@@ -84,12 +76,12 @@ static series take_series(tv_arena *arena, const tv_plot_run *run, size_t offset
 
 static void style_run(drawn_run *run, size_t index, bool alone)
 {
-    tv_color color = palette[index % COLORS];
+    tv_color color = tv_chart_color(index);
     bool dots = run->validation.count <= MARKERS_MOST;
     run->raw_stroke = (tv_stroke){color, alone ? 0.30 : 0.16, 1, false, false};
     run->smooth_stroke = (tv_stroke){color, 1, 2.5, false, false};
-    run->validation_stroke = (tv_stroke){alone ? palette[1] : color, 1, 2, !alone, dots};
-    run->rate_stroke = (tv_stroke){alone ? palette[2] : color, 1, 2, false, false};
+    run->validation_stroke = (tv_stroke){alone ? tv_chart_color(1) : color, 1, 2, !alone, dots};
+    run->rate_stroke = (tv_stroke){alone ? tv_chart_color(2) : color, 1, 2, false, false};
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -309,32 +301,29 @@ static void draw_rates(cairo_t *cairo, const drawn_run *runs, size_t count, tv_a
                        &runs[r].rate_stroke);
 }
 
-static void draw_picture(cairo_t *cairo, const char *title, const char *subtitle,
-                         const drawn_run *runs, size_t count)
+typedef struct picture {
+    const char *title, *subtitle;
+    const drawn_run *runs;
+    size_t count;
+} picture;
+
+static void draw_picture(cairo_t *cairo, const void *context)
 {
+    const picture *p = context;
     range rates = range_none();
-    for (size_t r = 0; r < count; r++)
-        range_add_values(&rates, &runs[r].rate);
+    for (size_t r = 0; r < p->count; r++)
+        range_add_values(&rates, &p->runs[r].rate);
     bool with_rates = !isnan(rates.low);
-    tv_axis steps = step_axis(runs, count);
+    tv_axis steps = step_axis(p->runs, p->count);
     double height = HEIGHT - TOP - BOTTOM - (with_rates ? RATE_HEIGHT + GAP : 0);
-    cairo_set_source_rgb(cairo, 1, 1, 1);
-    cairo_paint(cairo);
-    draw_titles(cairo, title, subtitle);
-    draw_losses(cairo, runs, count, steps, height, !with_rates);
+    draw_titles(cairo, p->title, p->subtitle);
+    draw_losses(cairo, p->runs, p->count, steps, height, !with_rates);
     if (with_rates)
-        draw_rates(cairo, runs, count, steps, rates);
+        draw_rates(cairo, p->runs, p->count, steps, rates);
 }
 
-static cairo_status_t append_png(void *text, const unsigned char *data, unsigned int length)
-{
-    tv_text_append(text, data, length);
-    return CAIRO_STATUS_SUCCESS;
-}
-
-// Draws and encodes; appends the PNG file's bytes to `png`.
-static tv_err render(const char *title, const tv_plot_run *runs, const drawn_run *drawn,
-                     size_t count, tv_text *png)
+static tv_err write_picture(const char *path, const char *title, const tv_plot_run *runs,
+                            const drawn_run *drawn, size_t count)
 {
     tv_text subtitle = {0};
     if (count == 1)
@@ -342,24 +331,15 @@ static tv_err render(const char *title, const tv_plot_run *runs, const drawn_run
     else
         tv_text_printf(&subtitle, "%zu runs: training losses smoothed, validation losses dashed",
                        count);
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, WIDTH, HEIGHT);
-    cairo_t *cairo = cairo_create(surface);
-    draw_picture(cairo, title, subtitle.data, drawn, count);
-    cairo_status_t status = cairo_status(cairo);
-    cairo_destroy(cairo);
-    if (status == CAIRO_STATUS_SUCCESS)
-        status = cairo_surface_write_to_png_stream(surface, append_png, png);
-    cairo_surface_destroy(surface);
+    picture all = {title, subtitle.data, drawn, count};
+    tv_err err = tv_chart_write(path, WIDTH, HEIGHT, draw_picture, &all);
     tv_text_finish(&subtitle);
-    if (status != CAIRO_STATUS_SUCCESS)
-        return tv_fail(TV_EIO, "cannot draw the plot: %s", cairo_status_to_string(status));
-    return TV_OK;
+    return err;
 }
 
 tv_err tv_plot_write(const char *path, const char *title, const tv_plot_run *runs, size_t count)
 {
     tv_arena arena = {0};
-    tv_text png = {0};
     drawn_run *drawn = tv_arena_alloc(&arena, count, sizeof *drawn);
     size_t points = 0;
     for (size_t r = 0; r < count; r++) {
@@ -370,10 +350,7 @@ tv_err tv_plot_write(const char *path, const char *title, const tv_plot_run *run
     if (points == 0)
         err = tv_fail(TV_EDATA, "%s: nothing to plot: no line has a loss", path);
     if (err == TV_OK)
-        err = render(title, runs, drawn, count, &png);
-    if (err == TV_OK)
-        err = tv_file_write(path, png.data, png.length);
-    tv_text_finish(&png);
+        err = write_picture(path, title, runs, drawn, count);
     tv_arena_finish(&arena);
     return err;
 }

@@ -186,7 +186,9 @@ static tv_err open_parts(tv_session *s, const tv_session_options *o)
     TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
     TV_TRY(open_data(s, o->synthetic));
     TV_TRY(configure_model(s, o->model_folder));
-    return open_device(s);
+    s->device = o->device;
+    s->device_is_lent = o->device != NULL;
+    return s->device_is_lent ? TV_OK : open_device(s);
 }
 
 static tv_err compare_data(const tv_session *s)
@@ -235,7 +237,8 @@ void tv_session_close(tv_session *session)
 {
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);
-    tv_device_close(&session->device);
+    if (!session->device_is_lent)
+        tv_device_close(&session->device);
     tv_dataset_close(&session->train);
     tv_dataset_close(&session->val);
     tv_tokenizer_destroy(&session->tokenizer);

@@ -20,6 +20,7 @@ typedef struct tv_session {
     tv_model_config model_config;
     tv_schedule schedule;
     tv_device *device;
+    bool device_is_lent; // it is not the session's to close
     tv_tokenizer *tokenizer;
     tv_dataset *train, *val; // val: NULL without validation data
     tv_step_graph *graph;
@@ -41,6 +42,7 @@ typedef struct tv_session_options {
     tv_comm *comm;
     bool share_device; // several ranks may use one device
     bool synthetic;    // no data is opened: the caller makes the batches of tv_session_train
+    tv_device *device; // NULL: opened as configured; else the caller's, which outlives the session
 } tv_session_options;
 
 // Opens all of it, on every rank. Weights are not set. Errors say what would fit where memory does
