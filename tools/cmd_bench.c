@@ -41,6 +41,7 @@ static const char help[] =
     "  --shape SHAPE    train: a model of your own, such as L6,d384,H6,T256,B8,V8192 or\n"
     "                   llama:L22,d2048,H32,K4,F5632,T2048,B2,V32000,untied\n"
     "  --precision P,Q  train: 32-true, 16-mixed, bf16-mixed, bf16-true\n"
+    "  --no-peaks       train: does not measure what utilisation is a part of\n"
     "  --op OP          conformance: only one op, such as ATTENTION\n"
     "  --no-selftest    does not check first that the device computes correctly\n"
     "  --quiet          no progress on stderr\n";
@@ -163,6 +164,7 @@ int cmd_bench(int argc, char **argv)
                                   {.name = "models", .value = &r.options.models},
                                   {.name = "shape", .value = &r.options.shape},
                                   {.name = "precision", .value = &r.options.precision},
+                                  {.name = "no-peaks", .flag = &r.options.no_peaks},
                                   CMD_NO_SELFTEST};
     if (argc > 1 && strcmp(argv[1], "compare") == 0)
         return bench_compare(argc - 1, argv + 1);

@@ -15,6 +15,7 @@ typedef struct tv_bench_options {
     const char *models;    // "gpt2-1m-b8t128,...", "all", or NULL: those for the class of device
     const char *shape;     // one model that has no name instead, NULL: none (tv_bench_shape_parse)
     const char *precision; // "32-true,bf16-mixed", or NULL: by the class of device
+    bool no_peaks;         // train: utilisation is not known then
     tv_bench_progress *progress;
     void *context;
 } tv_bench_options;

@@ -192,8 +192,9 @@ tv_err tv_bench_train(tv_device *device, const tv_bench_options *options, tv_ben
     bool cpu = tv_device_get_info(device)->device_class == TV_CLASS_CPU;
     tv_bench_rule rule = tv_bench_rule_of(options->seconds > 0 ? options->seconds : SECONDS);
     TV_TRY(choose(options, cpu, &c));
-    TV_TRY(tv_bench_add_fma(device, options, report));
-    for (size_t i = 0; i < c.precision_count; i++)
+    if (!options->no_peaks)
+        TV_TRY(tv_bench_add_fma(device, options, report));
+    for (size_t i = 0; i < c.precision_count && !options->no_peaks; i++)
         TV_TRY(tv_bench_add_matmul(device, options, tv_precision_get_info(c.precisions[i])->storage,
                                    report));
     for (size_t i = 0; i < c.shape_count; i++)
