@@ -459,7 +459,7 @@ static void test_tables(void **state)
     tv_text_clear(&text);
     tv_bench_compare_markdown(r, 2, &text);
     assert_non_null(strstr(text.data, "1. Card (vulkan"));
-    assert_non_null(strstr(text.data, "| matmul f32 nt 8 | GFLOP/s | 128 | 192 (1.50) |"));
+    assert_non_null(strstr(text.data, "| matmul f32 nt 8 | GFLOP/s | 128.0 | 192.0 (1.50) |"));
     assert_non_null(strstr(text.data, "| train huge 32-true | tokens/s | skipped | skipped |"));
     assert_non_null(strstr(text.data, "| copy f32 1 MiB | GB/s | WRONG | WRONG |"));
     assert_non_null(strstr(text.data, "| fma f32 | GFLOP/s | - |"));

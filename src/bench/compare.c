@@ -46,6 +46,7 @@ static void format_cell(const tv_bench_report *reports, size_t index, const char
                         char cell[64])
 {
     const tv_bench_result *own = tv_bench_report_find(&reports[index], name), *base = NULL;
+    char number[32];
     const char *mark = own && !own->skipped[0] && own->good && !own->rate.stable ? "~" : "";
     for (size_t r = 0; r < index && !base; r++)
         base = find_right(&reports[r], name);
@@ -56,10 +57,10 @@ static void format_cell(const tv_bench_report *reports, size_t index, const char
     else if (!own->good)
         snprintf(cell, 64, "WRONG");
     else if (base)
-        snprintf(cell, 64, "%s%.4g (%.2f)", mark, own->rate.median,
+        snprintf(cell, 64, "%s%s (%.2f)", mark, tv_bench_number(own->rate.median, number),
                  own->rate.median / base->rate.median);
     else
-        snprintf(cell, 64, "%s%.4g", mark, own->rate.median);
+        snprintf(cell, 64, "%s%s", mark, tv_bench_number(own->rate.median, number));
 }
 
 static void add_reports(const tv_bench_report *reports, size_t count, tv_text *out)
@@ -129,6 +130,7 @@ static tv_bar make_bar(tv_arena *arena, const tv_bench_report *report, const cha
 {
     const tv_bench_result *r = find_right(report, name), *any = tv_bench_report_find(report, name);
     tv_bar bar = {NAN, NAN, NAN, NULL};
+    char value[32], tokens[32];
     if (!r) {
         bar.label = !any || any->skipped[0] ? NULL : "wrong";
         return bar;
@@ -137,9 +139,10 @@ static tv_bar make_bar(tv_arena *arena, const tv_bench_report *report, const cha
     double factor = trains ? r->training.flops_per_token * 1e-9 : 1;
     const char *mark = r->rate.stable ? "" : ", unsteady";
     bar = (tv_bar){factor * r->rate.median, factor * r->rate.min, factor * r->rate.max, NULL};
-    bar.label =
-        trains ? tv_arena_printf(arena, "%.4g, %.4g tokens/s%s", bar.value, r->rate.median, mark)
-               : tv_arena_printf(arena, "%.4g%s", bar.value, mark);
+    tv_bench_number(bar.value, value);
+    tv_bench_number(r->rate.median, tokens);
+    bar.label = trains ? tv_arena_printf(arena, "%s, %s tokens/s%s", value, tokens, mark)
+                       : tv_arena_printf(arena, "%s%s", value, mark);
     return bar;
 }
 

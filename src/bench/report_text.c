@@ -1,6 +1,7 @@
 // Reports as text: for a terminal, and for a page in Markdown; and several of them side by side.
 #include "bench/report.h"
 
+#include "base/memory.h"
 #include "bench/table.h"
 
 #include <math.h>
@@ -8,18 +9,6 @@
 #include <string.h>
 
 // ---------------------------------------------------------------------------------------- numbers
-
-// Four digits, or all of those before the point.
-static const char *number(double value, char text[32])
-{
-    if (!isfinite(value)) {
-        snprintf(text, 32, "-");
-        return text;
-    }
-    int digits = value == 0 ? 1 : (int)floor(log10(fabs(value))) + 1;
-    snprintf(text, 32, "%.*f", digits >= 4 ? 0 : digits > 0 ? 4 - digits : 3, value);
-    return text;
-}
 
 static const char *bytes(double value, char text[32])
 {
@@ -107,19 +96,27 @@ static void add_origin_page(const tv_bench_report *r, tv_text *out)
 
 // ----------------------------------------------------------------------------------------- tables
 
+static int name_width(const tv_bench_report *r)
+{
+    size_t width = 24;
+    for (size_t i = 0; i < r->count; i++)
+        width = tv_max_size(width, strlen(r->results[i].name));
+    return (int)width;
+}
+
 static void add_results(const tv_bench_report *r, const tv_table_style *style, tv_text *out)
 {
-    static const tv_table_column columns[] = {{"result", 46},     {"median", 9}, {"unit", 9},
-                                              {"min", 9},         {"max", 9},    {"runs", 5},
-                                              {"+-% of 95%", 11}, {"", 9}};
+    const tv_table_column columns[] = {
+        {"result", name_width(r)}, {"median", 9}, {"unit", 9}, {"min", 9}, {"max", 9}, {"runs", 5},
+        {"+-% (95%)", 11},         {"", 9}};
     tv_table_head(style, columns, 8, out);
     for (size_t i = 0; i < r->count; i++) {
         const tv_bench_result *x = &r->results[i];
         char median[32] = "-", low[32] = "-", high[32] = "-", runs[32] = "-", spread[32] = "-";
         if (!x->skipped[0] && x->rate.count > 0) {
-            number(x->rate.median, median);
-            number(x->rate.min, low);
-            number(x->rate.max, high);
+            tv_bench_number(x->rate.median, median);
+            tv_bench_number(x->rate.min, low);
+            tv_bench_number(x->rate.max, high);
             snprintf(runs, sizeof runs, "%zu", x->rate.count);
             snprintf(spread, sizeof spread, "%.1f", spread_of(&x->rate));
         }
@@ -145,9 +142,9 @@ static bool has_training(const tv_bench_report *r)
 
 static void add_training(const tv_bench_report *r, const tv_table_style *style, tv_text *out)
 {
-    static const tv_table_column columns[] = {{"training", 44}, {"parameters", 11},  {"ms/step", 9},
-                                              {"GFLOP/s", 9},   {"% of matmul", 11}, {"plan", 9},
-                                              {"host peak", 9}, {"J/token", 8}};
+    const tv_table_column columns[] = {
+        {"training", name_width(r)}, {"parameters", 11}, {"ms/step", 9},   {"GFLOP/s", 9},
+        {"% of matmul", 11},         {"plan", 9},        {"host peak", 9}, {"J/token", 8}};
     tv_table_head(style, columns, 8, out);
     for (size_t i = 0; i < r->count; i++) {
         const tv_bench_result *x = &r->results[i];
@@ -157,11 +154,12 @@ static void add_training(const tv_bench_report *r, const tv_table_style *style, 
             continue;
         snprintf(parameters, sizeof parameters, "%.0f", t->parameters);
         tv_table_row(style, columns, 8,
-                     (const char *[]){
-                         x->name, parameters, number(1e3 * t->step_tokens / x->rate.median, step),
-                         number(t->flops * 1e-9, flops),
-                         number(100 * t->flops / t->peak_flops, used), bytes(t->plan_bytes, plan),
-                         bytes(t->host_bytes, host), number(t->joules_token, joules)},
+                     (const char *[]){x->name, parameters,
+                                      tv_bench_number(1e3 * t->step_tokens / x->rate.median, step),
+                                      tv_bench_number(t->flops * 1e-9, flops),
+                                      tv_bench_number(100 * t->flops / t->peak_flops, used),
+                                      bytes(t->plan_bytes, plan), bytes(t->host_bytes, host),
+                                      tv_bench_number(t->joules_token, joules)},
                      out);
     }
 }

@@ -3,6 +3,20 @@
 
 #include "base/memory.h"
 
+#include <math.h>
+#include <stdio.h>
+
+const char *tv_bench_number(double value, char text[32])
+{
+    if (!isfinite(value)) {
+        snprintf(text, 32, "-");
+        return text;
+    }
+    int digits = value == 0 ? 1 : (int)floor(log10(fabs(value))) + 1;
+    snprintf(text, 32, "%.*f", digits >= 4 ? 0 : digits > 0 ? 4 - digits : 3, value);
+    return text;
+}
+
 const tv_table_style tv_table_plain = {false, ""}, tv_table_page = {true, "- "};
 
 void tv_table_row(const tv_table_style *style, const tv_table_column *columns, size_t count,

@@ -4,6 +4,9 @@
 
 #include "base/text.h"
 
+// Four digits, or all of those before the point; "-" for what is not finite. Returns `text`.
+const char *tv_bench_number(double value, char text[32]);
+
 // How lines look.
 typedef struct tv_table_style {
     bool page;

@@ -127,10 +127,15 @@ static void draw_bar(cairo_t *cairo, const tv_bar *bar, size_t series, double sc
             end = fmax(end, LEFT + scale * bar->high);
         }
     }
+    if (!bar->label)
+        return;
+    double width = tv_chart_text_width(cairo, TEXT - 1, bar->label);
+    cairo_set_source_rgba(cairo, 1, 1, 1, 0.8); // no grid line through the label
+    cairo_rectangle(cairo, end + 5, y, width + 6, BAR);
+    cairo_fill(cairo);
     set_ink(cairo);
-    if (bar->label)
-        fitted_text(cairo, end + 8, y + BAR - 3, TV_ALIGN_LEFT, TEXT - 1, false, WIDTH - end - 12,
-                    bar->label);
+    fitted_text(cairo, end + 8, y + BAR - 3, TV_ALIGN_LEFT, TEXT - 1, false, WIDTH - end - 12,
+                bar->label);
 }
 
 static void draw_panel(cairo_t *cairo, const tv_bars *b, const tv_bars_panel *panel, double top)
