@@ -99,6 +99,9 @@ check "the same rows on the page" test "$(grep -c '^| matmul ' quick.md)" = 9
 check "a picture" test "$(head -c 4 quick.png | tail -c 3)" = PNG
 check "progress is on stderr" grep -q '^matmul bf16 tn' err
 
+run bench --suite quick "${small[@]}" --mask range=8M --quiet
+check "a copy is as large as the device allows, and says so" grep -q '^copy f32 8 MiB ' out
+
 shape="L1,d32,H2,T16,B2,V64"
 expect "the train suite, on a model of one's own" 0 bench --suite train "${small[@]}" \
   --shape $shape --precision 32-true,bf16-mixed --out train.json --quiet

@@ -165,12 +165,16 @@ static tv_err measure_copy(stream *s, const tv_bench_rule *rule, tv_bench_peak *
     return err;
 }
 
-tv_err tv_bench_copy(tv_device *device, const tv_bench_rule *rule, uint64_t bytes,
-                     tv_bench_peak *peak)
+uint64_t tv_bench_copy_size(const tv_device *device, uint64_t wanted)
 {
     const tv_caps *caps = &tv_device_get_info(device)->caps;
     uint64_t most = tv_min_size(tv_min_size(caps->max_range, caps->max_alloc), caps->memory / 4);
-    bytes = tv_min_size(bytes, most) / TV_BINDING_ALIGNMENT * TV_BINDING_ALIGNMENT;
+    return tv_min_size(wanted, most) / TV_BINDING_ALIGNMENT * TV_BINDING_ALIGNMENT;
+}
+
+tv_err tv_bench_copy(tv_device *device, const tv_bench_rule *rule, uint64_t bytes,
+                     tv_bench_peak *peak)
+{
     stream s = {.device = device, .x_bytes = bytes, .y_bytes = bytes};
     tv_err err = measure_copy(&s, rule, peak);
     close_stream(&s);

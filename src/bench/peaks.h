@@ -13,8 +13,11 @@ typedef struct tv_bench_peak {
     char check[160]; // what was compared, or what is wrong
 } tv_bench_peak;
 
-// Copies a buffer of about `bytes` to another one on the device; every byte counts twice, read and
-// written. All elements are compared.
+// The most that is copied at a time, at most `wanted` bytes: limits of windows, buffers and memory.
+uint64_t tv_bench_copy_size(const tv_device *device, uint64_t wanted);
+
+// Copies a buffer of `bytes` (tv_bench_copy_size) to another one on the device; every byte counts
+// twice, read and written. All elements are compared.
 tv_err tv_bench_copy(tv_device *device, const tv_bench_rule *rule, uint64_t bytes,
                      tv_bench_peak *peak);
 

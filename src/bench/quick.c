@@ -81,9 +81,9 @@ static tv_err add_copy(tv_device *device, const tv_bench_options *options, tv_be
 {
     tv_bench_rule rule = rule_of(options);
     tv_bench_peak peak = {0};
-    uint64_t bytes = sizes_of(device)->copy;
+    uint64_t bytes = tv_bench_copy_size(device, sizes_of(device)->copy);
     char name[96];
-    snprintf(name, sizeof name, "copy f32 %u MiB", (unsigned)(bytes >> 20));
+    snprintf(name, sizeof name, "copy f32 %.4g MiB", (double)bytes / (1 << 20));
     tv_bench_result *result = begin(options, report, TV_BENCH_COPY, "GB/s", name);
     return settle(result, &peak, tv_bench_copy(device, &rule, bytes, &peak));
 }
