@@ -26,8 +26,8 @@ static const char help[] =
     "  --json         as a JSON array\n"
     "  --mask ITEMS   as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
     "                 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline no-hostvisible\n"
-    "                 no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N\n"
-    "                 speed=FRACTION, or the profile of a device:\n"
+    "                 no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N\n"
+    "                 subgroup=N speed=FRACTION, or the profile of a device:\n"
     "                 profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
     "  --no-selftest  opens no device and runs nothing\n"
     "  --quiet        no hints on stderr\n";
