@@ -14,18 +14,24 @@
 // Prints the error line of a failed call, if it failed, and returns the exit code for it.
 int cmd_finish(tv_err err);
 
-// One option of a subcommand: "--name VALUE", "--name=VALUE", or a flag where `flag` is set.
+// One option of a subcommand: "--name VALUE", "--name=VALUE", or a flag.
 typedef struct cmd_option {
-    const char *name;   // without dashes
-    const char **value; // receives VALUE, or
-    bool *flag;         // is set true
+    const char *name;      // without dashes
+    const char **value;    // receives VALUE, or
+    bool *flag;            // is set true, or
+    const char *turns_off; // an environment variable that becomes 0
 } cmd_option;
 
-// The row of --no-selftest, for commands that open devices; cmd_parse carries it out by setting
-// TRIVIUM_SELFTEST (see device/selftest.h).
+// The rows of --no-selftest, for commands that open devices, and --no-tune, for those that plan:
+// cmd_parse carries them out by setting TRIVIUM_SELFTEST and TRIVIUM_TUNE to 0 (see
+// device/selftest.h, plan/tune.h).
 #define CMD_NO_SELFTEST                                                                            \
     {                                                                                              \
-        .name = "no-selftest"                                                                      \
+        .name = "no-selftest", .turns_off = "TRIVIUM_SELFTEST"                                     \
+    }
+#define CMD_NO_TUNE                                                                                \
+    {                                                                                              \
+        .name = "no-tune", .turns_off = "TRIVIUM_TUNE"                                             \
     }
 
 // Takes the options out of argv; what is left are `*positional` arguments at argv[1...]. Handles

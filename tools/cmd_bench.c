@@ -44,6 +44,7 @@ static const char help[] =
     "  --no-peaks       train: does not measure what utilisation is a part of\n"
     "  --op OP          conformance: only one op, such as ATTENTION\n"
     "  --no-selftest    does not check first that the device computes correctly\n"
+    "  --no-tune        takes kernels by guess and does not time which are faster (GPUs)\n"
     "  --quiet          no progress on stderr\n";
 
 static const struct suite {
@@ -165,7 +166,8 @@ int cmd_bench(int argc, char **argv)
                                   {.name = "shape", .value = &r.options.shape},
                                   {.name = "precision", .value = &r.options.precision},
                                   {.name = "no-peaks", .flag = &r.options.no_peaks},
-                                  CMD_NO_SELFTEST};
+                                  CMD_NO_SELFTEST,
+                                  CMD_NO_TUNE};
     if (argc > 1 && strcmp(argv[1], "compare") == 0)
         return bench_compare(argc - 1, argv + 1);
     tv_err err =

@@ -76,7 +76,7 @@ tv_err cmd_parse(int argc, char **argv, const cmd_option *options, size_t option
             if (option->flag)
                 *option->flag = true;
             else
-                setenv("TRIVIUM_SELFTEST", "0", 1);
+                setenv(option->turns_off, "0", 1);
         } else if (equals) {
             *option->value = equals + 1;
         } else if (i + 1 < argc) {

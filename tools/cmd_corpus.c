@@ -51,11 +51,11 @@ static tv_err run(int argc, char **argv)
     const char *out = NULL, *size = "2M", *seed = "1", *level = "all";
     bool json = false, done;
     int positional;
-    const cmd_option known[] = {{"out", &out, NULL},
-                                {"size", &size, NULL},
-                                {"seed", &seed, NULL},
-                                {"level", &level, NULL},
-                                {"json", NULL, &json}};
+    const cmd_option known[] = {{.name = "out", .value = &out},
+                                {.name = "size", .value = &size},
+                                {.name = "seed", .value = &seed},
+                                {.name = "level", .value = &level},
+                                {.name = "json", .flag = &json}};
     TV_TRY(cmd_parse(argc, argv, known, sizeof known / sizeof *known, help, &positional, &done));
     if (done)
         return TV_OK;

@@ -59,7 +59,8 @@ static tv_err plot_runs(const char *const *paths, size_t count, const char *titl
 int cmd_plot(int argc, char **argv)
 {
     const char *out = NULL, *title = NULL;
-    const cmd_option options[] = {{"out", &out, NULL}, {"title", &title, NULL}};
+    const cmd_option options[] = {{.name = "out", .value = &out},
+                                  {.name = "title", .value = &title}};
     int count;
     bool done;
     tv_err err =

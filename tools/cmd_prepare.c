@@ -25,9 +25,10 @@ static tv_err run(int argc, char **argv)
     const char *out = NULL, *tokenizer = "bytes", *val = "0.1", *loss_after = NULL;
     bool force = false, json = false, done;
     int positional;
-    const cmd_option known[] = {{"out", &out, NULL},     {"tokenizer", &tokenizer, NULL},
-                                {"val", &val, NULL},     {"loss-after", &loss_after, NULL},
-                                {"force", NULL, &force}, {"json", NULL, &json}};
+    const cmd_option known[] = {
+        {.name = "out", .value = &out},    {.name = "tokenizer", .value = &tokenizer},
+        {.name = "val", .value = &val},    {.name = "loss-after", .value = &loss_after},
+        {.name = "force", .flag = &force}, {.name = "json", .flag = &json}};
     TV_TRY(cmd_parse(argc, argv, known, sizeof known / sizeof *known, help, &positional, &done));
     if (done)
         return TV_OK;

@@ -34,6 +34,7 @@ static const char help[] =
     "  --mask M          makes the device look poorer (no-f16,range=128M,...)\n"
     "  --share-device    lets several ranks use one device\n"
     "  --no-selftest     does not check first that the device computes correctly\n"
+    "  --no-tune         takes kernels by guess and does not time which are faster (GPUs)\n"
     "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
     "  --resume PATH     goes on from that run or checkpoint\n"
     "  --print-config    prints every key with its value and meaning, and ends\n"
@@ -261,6 +262,7 @@ int cmd_train(int argc, char **argv)
                                   {.name = "share-device", .flag = &train.share_device},
                                   {.name = "print-config", .flag = &print},
                                   CMD_NO_SELFTEST,
+                                  CMD_NO_TUNE,
                                   {.name = "explain", .flag = &explain},
                                   {.name = "print-memory", .flag = &memory}};
     tv_err err =

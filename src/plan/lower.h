@@ -36,7 +36,8 @@ typedef struct tv_launch {
 typedef struct tv_lowering {
     const tv_device *device;
     const tv_caps *caps;
-    double budget; // FLOP of one dispatch
+    double budget;          // FLOP of one dispatch
+    struct tv_tuner *tuner; // tune.h; NULL: the best guess
     tv_launch *launches;
     size_t count, capacity;
 } tv_lowering;
@@ -103,11 +104,21 @@ typedef struct tv_product {
 } tv_product;
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
 
-// Kernels on matrix units (lower_coop.c): false where the device has none that takes these types
-// and sizes. Products: the size of a group's tile. Attention: `base` names the kernel of the
-// dialect that it stands for; rows are those of one group.
-bool tv_coop_product(const tv_lowering *lowering, const tv_product *product,
-                     tv_kernel_choice *choice, uint32_t *tile_m, uint32_t *tile_n);
+// A kernel that can compute a product, and the tile of C of one group.
+typedef struct tv_variant {
+    tv_kernel_choice choice;
+    uint32_t tile_m, tile_n;
+} tv_variant;
+enum { TV_VARIANTS_MAX = 8 };
+
+// All that the device has for the product, the best guess first; at least one.
+size_t tv_product_variants(const tv_lowering *lowering, const tv_product *product,
+                           tv_variant variants[TV_VARIANTS_MAX]);
+
+// Kernels on matrix units (lower_coop.c), where the device has any that take these types and sizes.
+// Attention: `base` names the kernel of the dialect that it stands for; rows are those of a group.
+size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *product,
+                        tv_variant variants[TV_VARIANTS_MAX]);
 bool tv_coop_attention(const tv_lowering *lowering, const char *base, const tv_tensor *qkv,
                        uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows);
 

@@ -41,17 +41,16 @@ typedef struct coop_tile {
     uint32_t lanes;                 // of a group, where it multiplies as a whole
     uint32_t subgroups[2], buffers; // else: along M and N, and tiles of a step
 } coop_tile;
-static const coop_tile group_tiles[] = {{128, 128, 64, 128, {0}, 0}, {64, 64, 64, 128, {0}, 0}};
-static const coop_tile subgroup_tiles[] = {{128, 128, 32, 0, {2, 2}, 2},
-                                           {128, 128, 32, 0, {2, 2}, 1},
-                                           {64, 64, 32, 0, {2, 2}, 2},
-                                           {64, 64, 32, 0, {2, 2}, 1}};
-enum { BUSY_GROUPS = 100 }; // about as many as a wide device runs at once
-
-static uint64_t groups_of(const coop_tile *tile, const tv_product *p)
-{
-    return tv_div_up(p->m, tile->m) * tv_div_up(p->n, tile->n);
-}
+static const coop_tile tiles[] = {
+    {128, 128, 64, 128, {0}, 0},  {64, 64, 64, 128, {0}, 0},    {64, 128, 64, 64, {0}, 0},
+    {64, 256, 64, 128, {0}, 0},   {128, 256, 64, 256, {0}, 0},  {128, 128, 32, 0, {2, 2}, 2},
+    {128, 128, 32, 0, {2, 2}, 1}, {64, 64, 32, 0, {2, 2}, 2},   {64, 64, 32, 0, {2, 2}, 1},
+    {128, 256, 32, 0, {2, 4}, 1}, {256, 128, 32, 0, {4, 2}, 1},
+};
+enum {
+    TILE_COUNT = sizeof tiles / sizeof *tiles,
+    BUSY_GROUPS = 100
+}; // about as many as a wide device runs at once
 
 // Bytes of shared memory of a tile for subgroups: each buffer has a step's part of A and of B,
 // whose rows are longer by one unit of eight; and each subgroup hands on one matrix of its sums.
@@ -65,56 +64,66 @@ static uint64_t shared_bytes(const tv_caps *caps, const coop_tile *tile, tv_layo
     return tile->buffers * 16 * (a + b) + sums * tile->subgroups[0] * tile->subgroups[1];
 }
 
-static const coop_tile *choose_tile(const tv_caps *caps, const coop_tile *tiles, size_t count,
-                                    const tv_product *p)
-{
-    const coop_tile *chosen = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (tiles[i].buffers && shared_bytes(caps, &tiles[i], p->layout) > caps->shared_bytes)
-            continue;
-        chosen = &tiles[i];
-        if (groups_of(chosen, p) >= BUSY_GROUPS)
-            break;
-    }
-    return chosen;
-}
-
 static bool goes_in_eights(const tv_product *p)
 {
     return (p->a->columns | p->b->columns | p->a_column) % 8 == 0;
 }
 
-bool tv_coop_product(const tv_lowering *lowering, const tv_product *p, tv_kernel_choice *choice,
-                     uint32_t *tile_m, uint32_t *tile_n)
+static tv_kernel_choice choice_of(const tv_caps *caps, const coop_kernel *kernel,
+                                  const coop_tile *tile, uint32_t layout)
 {
+    if (kernel->whole_group)
+        return (tv_kernel_choice){.name = kernel->name,
+                                  .group = tile->lanes,
+                                  .constants = {tile->m, tile->n, tile->k, layout}};
+    return (tv_kernel_choice){
+        .name = kernel->name,
+        .group = tile->subgroups[0] * tile->subgroups[1] * caps->subgroup,
+        .constants = {tile->m, tile->n,
+                      caps->coop_shape | tile->subgroups[0] << 24 | tile->subgroups[1] << 28,
+                      layout + tile->k + (tile->buffers << 8)}};
+}
+
+// The first tile that keeps a wide device busy comes first, or else the one with most groups.
+static void best_first(const tv_product *p, tv_variant *variants, size_t count)
+{
+    size_t best = 0;
+    uint64_t most = 0;
+    for (size_t i = 0; i < count && most < BUSY_GROUPS; i++) {
+        const tv_variant *v = &variants[i];
+        uint64_t groups = tv_div_up(p->m, v->tile_m) * tv_div_up(p->n, v->tile_n);
+        if (groups > most) {
+            most = groups;
+            best = i;
+        }
+    }
+    tv_variant first = variants[best];
+    memmove(variants + 1, variants, best * sizeof *variants);
+    variants[0] = first;
+}
+
+size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
+                        tv_variant variants[TV_VARIANTS_MAX])
+{
+    const tv_caps *caps = lowering->caps;
     tv_dtype type = p->a->dtype;
     const coop_kernel *kernel = find_kernel(lowering, "matmul", type);
     bool one_type = p->b->dtype == type && (p->c->dtype == type || p->c->dtype == TV_F32) &&
                     (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32);
-    if (!kernel || !one_type)
-        return false;
-    const coop_tile *tile = kernel->whole_group ? choose_tile(lowering->caps, group_tiles, 2, p)
-                                                : choose_tile(lowering->caps, subgroup_tiles, 4, p);
-    if (!tile)
-        return false;
     uint32_t layout = p->layout + (goes_in_eights(p) ? 4 : 0);
-    if (kernel->whole_group)
-        *choice = (tv_kernel_choice){.name = kernel->name,
-                                     .group = tile->lanes,
-                                     .constants = {tile->m, tile->n, tile->k, layout}};
-    else
-        *choice = (tv_kernel_choice){
-            .name = kernel->name,
-            .group = tile->subgroups[0] * tile->subgroups[1] * lowering->caps->subgroup,
-            .constants = {tile->m, tile->n,
-                          lowering->caps->coop_shape | tile->subgroups[0] << 24 |
-                              tile->subgroups[1] << 28,
-                          layout + tile->k + (tile->buffers << 8)}};
-    if (choice->group > lowering->caps->max_group)
-        return false;
-    *tile_m = tile->m;
-    *tile_n = tile->n;
-    return true;
+    size_t count = 0;
+    for (size_t i = 0; i < TILE_COUNT && kernel && one_type; i++) {
+        const coop_tile *tile = &tiles[i];
+        if (kernel->whole_group != (tile->lanes > 0) ||
+            (tile->buffers && shared_bytes(caps, tile, p->layout) > caps->shared_bytes))
+            continue;
+        tv_kernel_choice choice = choice_of(caps, kernel, tile, layout);
+        if (choice.group <= caps->max_group)
+            variants[count++] = (tv_variant){choice, tile->m, tile->n};
+    }
+    if (count > 0)
+        best_first(p, variants, count);
+    return count;
 }
 
 // ------------------------------------------------------------------------------------ attention

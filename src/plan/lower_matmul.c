@@ -1,5 +1,5 @@
 // Lowering of matrix products: choice of kernel, and splitting along M, N or K.
-#include "plan/lower.h"
+#include "plan/tune.h"
 
 #include <stdio.h>
 
@@ -15,7 +15,9 @@ static const matmul_family families[] = {
     {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8, FOR_SUBGROUPS},
     {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 128, 144, 1, FOR_CPUS},
     {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0, FOR_ALL},
+    {{"matmul_nt_wide", "matmul_nn_wide", "matmul_tn_wide"}, 128, 128, 0, FOR_ALL},
 };
+enum { WIDE_LANES = 256, WIDE_BYTES = 16 << 10 };
 
 // The subgroup kernels read and write four floats at a time along rows.
 static bool goes_in_fours(const tv_product *p)
@@ -27,7 +29,8 @@ static bool goes_in_fours(const tv_product *p)
 static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
 {
     if (family->device == FOR_ALL)
-        return true;
+        return family->tile_m <= 64 || (lowering->caps->max_group >= WIDE_LANES &&
+                                        lowering->caps->shared_bytes >= WIDE_BYTES);
     if (!tv_device_has_kernel(lowering->device, family->names[p->layout]))
         return false;
     return family->device == FOR_CPUS
@@ -35,29 +38,43 @@ static bool suits(const tv_lowering *lowering, const matmul_family *family, cons
                : family->group == lowering->caps->subgroup && goes_in_fours(p);
 }
 
-static const matmul_family *choose_family(const tv_lowering *lowering, const tv_product *p)
+static size_t add_families(const tv_lowering *lowering, const tv_product *p, bool general,
+                           tv_variant *variants)
 {
-    const matmul_family *family = families;
-    while (!suits(lowering, family, p))
-        family++;
-    return family;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        const matmul_family *f = &families[i];
+        if ((f->device == FOR_ALL) == general && suits(lowering, f, p))
+            variants[count++] = (tv_variant){
+                {.name = f->names[p->layout], .group = f->group}, f->tile_m, f->tile_n};
+    }
+    return count;
+}
+
+// Kernels that are made for a kind of device keep out those for any.
+size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
+                           tv_variant variants[TV_VARIANTS_MAX])
+{
+    size_t count = tv_coop_variants(lowering, p, variants);
+    if (count == 0)
+        count = add_families(lowering, p, false, variants);
+    return count > 0 ? count : add_families(lowering, p, true, variants);
 }
 
 static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p)
 {
-    const matmul_family *family = choose_family(lowering, p);
-    uint32_t tile_m = family->tile_m, tile_n = family->tile_n;
-    tv_kernel_choice choice = {.name = family->names[p->layout], .group = family->group};
-    tv_coop_product(lowering, p, &choice, &tile_m, &tile_n);
+    tv_variant variants[TV_VARIANTS_MAX];
+    size_t count = tv_product_variants(lowering, p, variants);
+    const tv_variant *v = &variants[tv_tuner_pick(lowering->tuner, p, variants, count)];
     tv_launch launch = {
-        .choice = choice,
+        .choice = v->choice,
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
                     tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
                     p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
                             : tv_rows(p->a, p->a_first, p->a_rows, TV_READ)},
         .window_count = 4,
-        .groups = {(uint32_t)tv_div_up(p->n, tile_n), (uint32_t)tv_div_up(p->m, tile_m), 1},
+        .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
                    (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
                    p->c_column, p->a_column, 0},

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "plan/lower.h"
 #include "plan/place.h"
+#include "plan/tune.h"
 
 #include <string.h>
 
@@ -153,7 +154,8 @@ static tv_err record(tv_plan *plan)
 {
     tv_lowering lowering = {.device = plan->device,
                             .caps = &tv_device_get_info(plan->device)->caps,
-                            .budget = tv_device_dispatch_budget(plan->device)};
+                            .budget = tv_device_dispatch_budget(plan->device),
+                            .tuner = tv_tuner_open(plan->device)};
     tv_err err = TV_OK;
     for (size_t i = 0; i < plan->graph->node_count && err == TV_OK; i++)
         err = tv_lower_node(&lowering, plan->graph->nodes[i]);
@@ -166,6 +168,7 @@ static tv_err record(tv_plan *plan)
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
         err = record_phase(plan, &lowering, phase);
+    tv_tuner_close(&lowering.tuner);
     tv_free(lowering.launches);
     tv_free(fills);
     return err;

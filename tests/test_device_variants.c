@@ -1,0 +1,109 @@
+// Every variant of products and attention that the device has, through the table of cases: with
+// masks that leave one family of kernels after the other, and each tile of a family.
+#include "base/memory.h"
+#include "conformance/judge.h"
+#include "harness/harness.h"
+#include "plan/lower.h"
+#include "plan/tune.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const masks[] = {"", "no-coopmat2", "no-coopmat",
+                                    "no-coopmat,no-subgroup,no-texel,no-cpu-kernels"};
+enum { MASK_COUNT = sizeof masks / sizeof *masks, EVERY = 3 };
+
+static bool passes(tv_device *device, const tv_case *row, tv_dtype storage)
+{
+    tv_trial trial;
+    tv_trial_result result;
+    tv_verdict verdicts[TV_VERDICTS];
+    tv_trial_init(&trial, row, storage);
+    bool good = tv_trial_run(&trial, device, &result) == TV_OK;
+    if (!good)
+        print_error("  %s\n", tv_error_message());
+    size_t count = good ? tv_judge(&trial, &result, verdicts) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!verdicts[i].good)
+            print_error("  %s\n", verdicts[i].why);
+        good &= verdicts[i].good;
+    }
+    tv_trial_result_finish(&result);
+    tv_trial_finish(&trial);
+    return good;
+}
+
+// The largest number of variants that the device has for a product of some type and layout.
+static size_t most_variants(const tv_device *device)
+{
+    tv_lowering lowering = {.device = device, .caps = &tv_device_get_info(device)->caps};
+    tv_variant variants[TV_VARIANTS_MAX];
+    size_t most = 0;
+    for (int storage = 0; storage < TV_STORAGE_COUNT; storage++)
+        for (int layout = TV_NT; layout <= TV_TN; layout++) {
+            tv_tensor t = {.dtype = tv_storages[storage], .rows = 64, .columns = 64};
+            tv_product p = {
+                .layout = (tv_layout)layout, .m = 64, .n = 64, .k = 64, .a = &t, .b = &t, .c = &t};
+            most = tv_max_size(most, tv_product_variants(&lowering, &p, variants));
+        }
+    return most;
+}
+
+static size_t run_cases(tv_device *device, tv_op op, const char *what)
+{
+    size_t failed = 0, seen = 0;
+    for (size_t i = 0; i < tv_case_count; i++) {
+        if (tv_cases[i].op != op || !tv_test_takes(seen++, EVERY))
+            continue;
+        for (int k = 0; k < TV_STORAGE_COUNT; k++)
+            if (!passes(device, &tv_cases[i], tv_storages[k])) {
+                char name[128];
+                tv_case_name(&tv_cases[i], name);
+                print_error("  in %s as %s: %s\n", name, tv_dtype_name(tv_storages[k]), what);
+                failed++;
+            }
+    }
+    return failed;
+}
+
+static bool same_kernels(const tv_caps *a, const tv_caps *b)
+{
+    return a->coop == b->coop && a->coop2 == b->coop2 && a->texel == b->texel &&
+           a->subgroup == b->subgroup && a->cpu_kernels == b->cpu_kernels;
+}
+
+static void test_variants(void **state)
+{
+    tv_caps seen = {.subgroup = UINT32_MAX};
+    size_t failed = 0;
+    (void)state;
+    for (size_t m = 0; m < MASK_COUNT; m++) {
+        tv_device *device = tv_test_device(masks[m]);
+        assert_non_null(device);
+        const tv_caps *caps = &tv_device_get_info(device)->caps;
+        size_t variants = same_kernels(caps, &seen) ? 0 : most_variants(device);
+        for (size_t pick = 0; pick < variants; pick++) {
+            char value[32], what[128];
+            snprintf(value, sizeof value, "pick:%zu", pick);
+            snprintf(what, sizeof what, "mask '%s', variant %zu of %zu", masks[m], pick, variants);
+            setenv("TRIVIUM_TUNE", value, 1);
+            print_message("%s\n", what);
+            failed += run_cases(device, TV_OP_MATMUL, what);
+            if (pick == 0 && m > 0) { // test_device_ops has the device as it is
+                failed += run_cases(device, TV_OP_ATTENTION, what);
+                failed += run_cases(device, TV_OP_LINEAR_CROSS_ENTROPY, what);
+            }
+        }
+        unsetenv("TRIVIUM_TUNE");
+        seen = *caps;
+        assert_true(tv_test_device_done(&device));
+    }
+    assert_int_equal(failed, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
