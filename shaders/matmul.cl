@@ -2,21 +2,20 @@
 // variant nt_v16: NT=1 TN=0
 // variant nn_v16: NT=0 TN=0
 // variant tn_v16: NT=0 TN=1
-// Layouts, slots and arguments as matmul.k. Groups (N / 144, M / 128) of one lane, which packs B,
-// DEPTH rows of it at a time, into panels of 48 columns; so nothing depends on pitches, and all is
-// in caches. A product of ROWS rows with a panel's columns is in registers. A is packed likewise
-// where its rows do not lie along K, or are not floats.
+// Layouts, slots and arguments as matmul.k. Groups (N / 144, M / 256 or more) of one lane, which
+// packs B, DEPTH rows of it at a time, into panels of 48 columns; so pitches do not matter, and all
+// is in caches. The product of ROWS rows with a panel is in registers. A is packed likewise where
+// its rows do not lie along K, or are not floats.
 #define TV_WIDE
 #include "tv.h"
 
-#define TILE_M 128u
+#define TILE_M 256u
 #define PANELS 3u
 #define DEPTH 128u
 #define ROWS 8u
 #define VECTORS 3u
 #define COLUMNS (16u * VECTORS)
 #define LINE (ROWS * DEPTH + 16u) // not a power of two: those share a few sets of the caches
-#define KEPT(i) ((i) / VECTORS * PANELS * VECTORS + (i) % VECTORS)
 #define PACKED_A (TN || TV_TYPE_0 != TV_TYPE_F32)
 
 // Columns [n, n + COLUMNS) of rows [k, k + depth) of B; behind the last column is anything.
@@ -94,52 +93,55 @@ TV_ARGS
 
 TV_MAIN
 {
-    uint rows = p.u[0], columns = p.u[1], whole = p.u[2];
-    uint m0 = TV_GROUP_Y * TILE_M, end = min(m0 + TILE_M, rows);
+    uint rows = p.u[0], columns = p.u[1], whole = p.u[2], count = (uint)get_num_groups(1);
+    uint share = (rows + ROWS * count - 1u) / (ROWS * count) * ROWS; // at most TILE_M
+    uint m0 = TV_GROUP_Y * share, end = min(m0 + share, rows);
     uint n0 = TV_GROUP_X * COLUMNS * PANELS, n1 = min(n0 + COLUMNS * PANELS, columns);
-    float16 y[PANELS * DEPTH * VECTORS], part[TILE_M * PANELS * VECTORS], s[ROWS * VECTORS];
+    float16 y[PANELS * DEPTH * VECTORS], part[TILE_M * PANELS * VECTORS];
 #if PACKED_A
     float x[TILE_M / ROWS * LINE];
 #endif
-    for (uint k0 = 0u; k0 < whole; k0 += DEPTH) {
+    for (uint k0 = 0u; k0 < whole && m0 < end; k0 += DEPTH) {
         uint depth = min(DEPTH, whole - k0);
+        bool last = k0 + depth == whole;
         for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j++)
             pack_b(y + j * DEPTH * VECTORS, b, TV_TYPE_OF(b), &p, k0, depth, n);
 #if PACKED_A
         pack_a(x, a, TV_TYPE_OF(a), &p, m0, end, k0, depth);
 #endif
-        for (uint m = m0; m < end; m += ROWS) {
+        float16 *kept = part;
+        for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j++)
+            for (uint m = m0; m < end; m += ROWS, kept += ROWS * VECTORS) {
+                const float16 *panel = y + j * DEPTH * VECTORS;
 #if PACKED_A
-            const float *x_[ROWS];
-            TV_UNROLL for (uint r = 0u; r < ROWS; r++)
-                x_[r] = x + (TN ? (m - m0) / ROWS * LINE + r : (m - m0 + r) * DEPTH);
+                const float *row[ROWS];
+                TV_UNROLL for (uint r = 0u; r < ROWS; r++)
+                    row[r] = x + (TN ? (m - m0) / ROWS * LINE + r : (m - m0 + r) * DEPTH);
 #else
-            __global const float *x_[ROWS];
-            TV_UNROLL for (uint r = 0u; r < ROWS; r++)
-                x_[r] = (__global const float *)a + min(m + r, rows - 1u) * p.u[3] + p.u[8] + k0;
+                __global const float *row[ROWS], *first = (__global const float *)a + p.u[8] + k0;
+                TV_UNROLL for (uint r = 0u; r < ROWS; r++)
+                    row[r] = first + min(m + r, end - 1u) * p.u[3];
 #endif
-            float16 *kept = part + (m - m0) * PANELS * VECTORS;
-            for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j += VECTORS) {
+                float16 s[ROWS * VECTORS];
                 TV_UNROLL for (uint i = 0u; i < ROWS * VECTORS; i++)
-                    s[i] = k0 == 0u ? F16S(0.0f) : kept[KEPT(i) + j];
+                    s[i] = k0 == 0u ? F16S(0.0f) : kept[i];
                 for (uint k = 0u; k < depth; k++) {
                     float16 v[VECTORS];
                     TV_UNROLL for (uint i = 0u; i < VECTORS; i++)
-                        v[i] = y[(j / VECTORS * DEPTH + k) * VECTORS + i];
+                        v[i] = panel[k * VECTORS + i];
                     TV_UNROLL for (uint r = 0u; r < ROWS; r++) {
-                        float16 one = F16S(x_[r][TN ? k * ROWS : k]);
+                        float16 one = F16S(row[r][TN ? k * ROWS : k]);
                         TV_UNROLL for (uint i = 0u; i < VECTORS; i++)
                             s[r * VECTORS + i] = fma(one, v[i], s[r * VECTORS + i]);
                     }
                 }
                 TV_UNROLL for (uint i = 0u; i < ROWS * VECTORS; i++)
-                    kept[KEPT(i) + j] = s[i];
+                    kept[i] = s[i];
+                for (uint i = 0u; i < ROWS * VECTORS && last; i++)
+                    if (m + i / VECTORS < end && n + 16u * (i % VECTORS) < n1)
+                        put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), &p, m + i / VECTORS,
+                            n + 16u * (i % VECTORS), &kept[i]);
             }
-            for (uint r = 0u; r < ROWS && m + r < rows && k0 + depth == whole; r++)
-                for (uint n = n0; n < n1; n += 16u)
-                    put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), &p, m + r, n,
-                        kept + r * PANELS * VECTORS + (n - n0) / 16u);
-        }
     }
 }
 TV_END

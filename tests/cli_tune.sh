@@ -16,7 +16,8 @@ run devices --no-selftest
 [ "$status" = 0 ] || cli_end
 export XDG_CACHE_HOME=$PWD/cache
 # General kernels, of which there are several for a product, on whatever device there is.
-plan=(train --explain small.yaml --mask no-coopmat,no-subgroup,no-texel,no-cpu-kernels)
+mask=no-coopmat,no-subgroup,no-texel,no-cpu-kernels
+plan=(train --explain small.yaml --mask "$mask")
 
 expect "software drivers are not tuned unless asked" 0 \
   train --explain small.yaml --device null

@@ -3,13 +3,15 @@
 
 #include "base/memory.h"
 
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 // A sub-buffer; there is one for each place and size.
 struct tv_cl_window {
     uint64_t offset, size;
     cl_mem handle;
 };
-
-#include <string.h>
 
 static tv_cl_device *device_of(const tv_cl_buffer *buffer)
 {
@@ -22,31 +24,6 @@ static tv_err memory_status(cl_int status, const char *call)
     tv_err err = tv_cl_status(status, call);
     bool full = status == CL_OUT_OF_RESOURCES || status == CL_INVALID_BUFFER_SIZE;
     return full ? TV_EMEMORY : err;
-}
-
-tv_err tv_cl_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
-{
-    tv_cl_device *device = (tv_cl_device *)head;
-    bool host = device->caps->host_visible;
-    cl_int status;
-    // Padded, so that reads of whole vectors stay inside.
-    cl_mem memory = device->cl.clCreateBuffer(
-        device->context, CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0),
-        tv_align_up(size, TV_BINDING_ALIGNMENT), NULL, &status);
-    TV_TRY(memory_status(status, "clCreateBuffer"));
-    // Drivers allocate at the first use; a full device shall be noticed here, not in a program.
-    static const uint8_t zero;
-    status = device->cl.clEnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, sizeof zero, &zero,
-                                             0, NULL, NULL);
-    if (status != CL_SUCCESS) {
-        device->cl.clReleaseMemObject(memory);
-        return memory_status(status, "clEnqueueWriteBuffer");
-    }
-    tv_cl_buffer *made = tv_alloc(1, sizeof *made);
-    made->memory = memory;
-    made->mapped = host;
-    *buffer = &made->head;
-    return TV_OK;
 }
 
 tv_err tv_cl_buffer_window(tv_buffer *head, uint64_t offset, uint64_t size, cl_mem *window)
@@ -94,6 +71,45 @@ static tv_err unmap(const tv_cl_buffer *buffer, void *mapped)
     tv_cl_device *device = device_of(buffer);
     return CL(
         device->cl.clEnqueueUnmapMemObject(device->queue, buffer->memory, mapped, 0, NULL, NULL));
+}
+
+// What a CPU maps is the memory itself. Refusals change nothing but the speed.
+static void ask_for_large_pages(const tv_cl_buffer *buffer, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    void *mapped;
+    if (map(buffer, CL_MAP_WRITE_INVALIDATE_REGION, 0, size, &mapped) != TV_OK)
+        return;
+    uintptr_t first = tv_align_up((uintptr_t)mapped, page), end = (uintptr_t)mapped + size;
+    if (first < end)
+        (void)madvise((void *)first, (end - first) / page * page, MADV_HUGEPAGE);
+    (void)unmap(buffer, mapped);
+}
+
+tv_err tv_cl_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
+{
+    tv_cl_device *device = (tv_cl_device *)head;
+    bool host = device->caps->host_visible;
+    cl_int status;
+    // Padded, so that reads of whole vectors stay inside.
+    cl_mem memory = device->cl.clCreateBuffer(
+        device->context, CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0),
+        tv_align_up(size, TV_BINDING_ALIGNMENT), NULL, &status);
+    TV_TRY(memory_status(status, "clCreateBuffer"));
+    tv_cl_buffer *made = tv_alloc(1, sizeof *made);
+    *made = (tv_cl_buffer){.head.device = head, .memory = memory, .mapped = host};
+    if (host && device->physical.info.device_class == TV_CLASS_CPU)
+        ask_for_large_pages(made, size);
+    // Drivers allocate at the first use; a full device shall be noticed here, not in a program.
+    static const uint8_t zero;
+    status = device->cl.clEnqueueWriteBuffer(device->queue, memory, CL_TRUE, 0, sizeof zero, &zero,
+                                             0, NULL, NULL);
+    if (status != CL_SUCCESS) {
+        tv_cl_buffer_destroy(&made->head);
+        return memory_status(status, "clEnqueueWriteBuffer");
+    }
+    *buffer = &made->head;
+    return TV_OK;
 }
 
 tv_err tv_cl_buffer_write(tv_buffer *head, uint64_t offset, const void *data, uint64_t size)

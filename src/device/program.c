@@ -10,7 +10,7 @@
 
 static const double SEGMENT_SECONDS = 0.1;   // what one submission may cost
 static const double DISPATCH_SECONDS = 0.05; // what one dispatch may cost
-static const double CPU_DISPATCH_MIN = 2e9;  // FLOP; a software driver has no watchdog
+static const double CPU_DISPATCH_MIN = 1e11; // FLOP; a software driver has no watchdog
 static const double MEASURE_SECONDS = 0.01;  // shorter segments say little about the rate
 static const double TIMEOUT_SECONDS = 120;
 static const double SLICE_SECONDS = 1; // how often a waiting thread looks for progress elsewhere

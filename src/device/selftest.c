@@ -150,7 +150,7 @@ typedef struct matmul_kernel {
 static const matmul_kernel matmul_kernels[] = {
     {"matmul_nt_s16", 16, 64, 64, true},
     {"matmul_nt_s8", 8, 32, 32, true},
-    {"matmul_nt_v16", 1, 128, 144, false},
+    {"matmul_nt_v16", 1, 256, 144, false},
     {"matmul_nt", 0, 64, 64, false},
 };
 

@@ -13,7 +13,7 @@ typedef struct matmul_family {
 static const matmul_family families[] = {
     {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16, FOR_SUBGROUPS},
     {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8, FOR_SUBGROUPS},
-    {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 128, 144, 1, FOR_CPUS},
+    {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 256, 144, 1, FOR_CPUS},
     {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0, FOR_ALL},
     {{"matmul_nt_wide", "matmul_nn_wide", "matmul_tn_wide"}, 128, 128, 0, FOR_ALL},
 };

@@ -187,7 +187,7 @@ static tv_err take_turns(trial *t, uint32_t rounds, row *result)
 static tv_err measure(const options *o, tv_device *device, const product *p, row *result)
 {
     double flop = 2.0 * p->m * p->n * p->k;
-    trial t = {.product = p, .repeats = (uint32_t)fmax(1, 4e9 / flop)};
+    trial t = {.product = p, .repeats = (uint32_t)fmax(1, 12e9 / flop)};
     build_graph(&t, o->dtype);
     t.x = random_matrix(o->dtype, t.a, 1);
     t.y = random_matrix(o->dtype, t.b, 2);

@@ -6,7 +6,7 @@
 # Prints GFLOP/s and their ratio for the products of five layers: forward, gradient of the input,
 # gradient of the weight, for weights stored [N, K] and [K, N]. --only keeps the rows whose title
 # holds TEXT. Needs libtrivium in build/ (TRIVIUM_BUILD names another folder) and Debian's
-# libopenblas0-openmp. OPENBLAS_CORETYPE chooses OpenBLAS's kernels; the best known is the default.
+# libopenblas0-openmp.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -29,8 +29,5 @@ if [ ! "$program" -nt "$library" ] || [ ! "$program" -nt "$root/tools/peers/gemm
     $(pkg-config --libs yaml-0.1 jansson libpng cairo libxxhash) -lpthread -ldl -lm
 fi
 export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2
-# OpenBLAS 0.3.21 takes CPUs newer than itself for a Haswell: at half their speed with AVX-512.
-if [ -z "${OPENBLAS_CORETYPE:-}" ] && grep -qw avx512f /proc/cpuinfo; then
-  export OPENBLAS_CORETYPE=SkylakeX
-fi
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE # it knows the CPU best
 exec "$program" "$@"
