@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 // Fontconfig keeps its caches until the process ends.
 const char *__lsan_default_suppressions(void);
@@ -148,6 +149,7 @@ static void test_what_linux_does_not_tell(void **state)
     tv_bench_moment m = tv_bench_moment_read(f->root, &device);
     assert_true(isnan(m.load) && isnan(m.cpu_mhz_mean) && isnan(m.cpu_celsius));
     assert_true(m.throttled == -1 && isnan(m.device_mhz) && isnan(m.device_celsius));
+    assert_true(isnan(tv_bench_others(&m, &m)) && isnan(tv_bench_stolen(&m, &m)));
     tv_bench_meter_open(f->root, &device, &meter);
     tv_bench_meter_start(&meter);
     tv_bench_meter_tick(&meter);
@@ -169,6 +171,12 @@ static void test_what_linux_tells(void **state)
     assert_string_equal(host.os, "Some OS 1");
     assert_true(host.memory == 1ull << 30);
     tv_bench_moment m = tv_bench_moment_read(f->root, &device);
+    assert_true(isnan(m.cpu_total));
+    put(f, "proc/stat", "cpu  100 20 30 400 50 6 4 10 0 0\ncpu0 1 2 3 4\n");
+    m = tv_bench_moment_read(f->root, &device);
+    double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
+    assert_true(fabs(m.cpu_total - 620 * tick) < 1e-9 && fabs(m.cpu_busy - 160 * tick) < 1e-9);
+    assert_true(fabs(m.cpu_stolen - 10 * tick) < 1e-9 && m.cpu_own > 0);
     assert_true(m.load == 0.75 && m.cpu_mhz_mean == 1234.5 && m.throttled == -1);
 
     put(f, "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1000000\n");
@@ -303,8 +311,8 @@ static tv_bench_report make_report(const char *name, double rate)
     snprintf(info.name, sizeof info.name, "%s", name);
     info.caps.memory = 8ull << 30;
     tv_bench_report_init(&r, "train", &info, "no-f16", 2.5);
-    r.before = (tv_bench_moment){0.5, 1000, 1500, 2000, NAN, 3, NAN, NAN};
-    r.after = (tv_bench_moment){0.75, NAN, NAN, NAN, 55, -1, 1800, 66};
+    r.before = (tv_bench_moment){0.5, 1000, 1500, 2000, NAN, 3, NAN, NAN, 100, 40, 7, 2};
+    r.after = (tv_bench_moment){0.75, NAN, NAN, NAN, 55, -1, 1800, 66, 200, 100, 37, 12};
     tv_bench_result *x = tv_bench_report_add(&r, TV_BENCH_MATMUL, "GFLOP/s", "matmul f32 nt %d", 8);
     x->rate = tv_bench_rates(&steady, 4 * rate);
     x->good = true;
@@ -378,6 +386,8 @@ static void test_report_as_json_and_back(void **state)
     assert_true(back.before.throttled == 3 && back.after.throttled == -1);
     assert_same(back.after.device_mhz, 1800);
     assert_same(back.after.cpu_mhz_mean, NAN);
+    assert_same(0.3, tv_bench_others(&back.before, &back.after)); // of the 60 that were busy
+    assert_same(0.1, tv_bench_stolen(&back.before, &back.after));
     assert_int_equal(back.count, r.count);
     for (size_t i = 0; i < r.count; i++)
         assert_same_result(&back.results[i], &r.results[i]);

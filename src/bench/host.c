@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -179,14 +180,49 @@ static double read_cpu_celsius(const char *root)
     return celsius;
 }
 
+// The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
+static void read_cpu_times(const char *root, tv_bench_moment *m)
+{
+    enum { FIELDS = 8 };
+    char line[256];
+    double ticks[FIELDS], all = 0, per_second = (double)sysconf(_SC_CLK_TCK);
+    struct rusage own;
+    if (!read_key(root, "/proc/stat", "cpu ", line, sizeof line) ||
+        getrusage(RUSAGE_SELF, &own) != 0)
+        return;
+    char *at = line;
+    for (int i = 0; i < FIELDS; i++) {
+        ticks[i] = strtod(at, &at) / per_second; // 0 where an old kernel has fewer
+        all += ticks[i];
+    }
+    m->cpu_total = all;
+    m->cpu_stolen = ticks[7];
+    m->cpu_busy = all - ticks[3] - ticks[4] - ticks[7];
+    m->cpu_own = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) +
+                 1e-6 * (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
+}
+
+double tv_bench_others(const tv_bench_moment *before, const tv_bench_moment *after)
+{
+    double others = after->cpu_busy - before->cpu_busy - (after->cpu_own - before->cpu_own);
+    double part = others / (after->cpu_total - before->cpu_total);
+    return isnan(part) ? part : fmax(part, 0); // both clocks are coarse
+}
+
+double tv_bench_stolen(const tv_bench_moment *before, const tv_bench_moment *after)
+{
+    return (after->cpu_stolen - before->cpu_stolen) / (after->cpu_total - before->cpu_total);
+}
+
 tv_bench_moment tv_bench_moment_read(const char *root, const tv_device_info *device)
 {
-    tv_bench_moment m = {NAN, NAN, NAN, NAN, NAN, -1, NAN, NAN};
+    tv_bench_moment m = {NAN, NAN, NAN, NAN, NAN, -1, NAN, NAN, NAN, NAN, NAN, NAN};
     char path[PATH_LENGTH], text[64], folder[PATH_LENGTH];
     snprintf(path, sizeof path, "%s/proc/loadavg", root);
     if (read_start(path, text, sizeof text))
         m.load = strtod(text, NULL);
     read_cpu_clocks(root, &m);
+    read_cpu_times(root, &m);
     m.cpu_celsius = read_cpu_celsius(root);
     m.throttled = read_throttle_counts(root);
     find_device_sensors(root, device, folder);

@@ -26,9 +26,17 @@ typedef struct tv_bench_moment {
     double cpu_celsius;
     int64_t throttled; // times that a core slowed down for heat, since boot, summed
     double device_mhz, device_celsius;
+    // Seconds of all cores together: that have passed, in which they were busy, in which they were
+    // busy with this process, and which a hypervisor gave to other machines.
+    double cpu_total, cpu_busy, cpu_own, cpu_stolen;
 } tv_bench_moment;
 
 tv_bench_moment tv_bench_moment_read(const char *root, const tv_device_info *device);
+
+// The part of all cores' time between two moments that went to other processes, and to other
+// machines. NaN where Linux does not tell.
+double tv_bench_others(const tv_bench_moment *before, const tv_bench_moment *after);
+double tv_bench_stolen(const tv_bench_moment *before, const tv_bench_moment *after);
 
 // Joules of the device while a meter runs. For a CPU, and a GPU within one, the packages' counters
 // (powercap); for a card what its driver has in hwmon: its counter, or its power, which is then

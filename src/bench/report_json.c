@@ -29,8 +29,10 @@ static json_t *of_text(const char *text)
 static json_t *of_moment(const tv_bench_moment *m)
 {
     json_t *throttled = m->throttled < 0 ? json_null() : json_integer(m->throttled);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "load", of_number(m->load),
-                     "cpu_mhz_min", of_number(m->cpu_mhz_min), "cpu_mhz_mean",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "cpu_total",
+                     of_number(m->cpu_total), "cpu_busy", of_number(m->cpu_busy), "cpu_own",
+                     of_number(m->cpu_own), "cpu_stolen", of_number(m->cpu_stolen), "load",
+                     of_number(m->load), "cpu_mhz_min", of_number(m->cpu_mhz_min), "cpu_mhz_mean",
                      of_number(m->cpu_mhz_mean), "cpu_mhz_max", of_number(m->cpu_mhz_max),
                      "cpu_celsius", of_number(m->cpu_celsius), "throttled", throttled, "device_mhz",
                      of_number(m->device_mhz), "device_celsius", of_number(m->device_celsius));
@@ -151,6 +153,10 @@ static tv_err take_moment(place p, const char *key, tv_bench_moment *m)
     int64_t throttled = -1;
     TV_TRY(take_object(p, key, &at));
     TV_TRY(take_number(at, "load", &m->load));
+    TV_TRY(take_number(at, "cpu_total", &m->cpu_total));
+    TV_TRY(take_number(at, "cpu_busy", &m->cpu_busy));
+    TV_TRY(take_number(at, "cpu_own", &m->cpu_own));
+    TV_TRY(take_number(at, "cpu_stolen", &m->cpu_stolen));
     TV_TRY(take_number(at, "cpu_mhz_min", &m->cpu_mhz_min));
     TV_TRY(take_number(at, "cpu_mhz_mean", &m->cpu_mhz_mean));
     TV_TRY(take_number(at, "cpu_mhz_max", &m->cpu_mhz_max));

@@ -49,7 +49,14 @@ static void add_pair(tv_text *out, const char *what, double before, double after
 static void add_conditions(const tv_bench_report *r, tv_text *out)
 {
     const tv_bench_moment *a = &r->before, *b = &r->after;
-    tv_text_printf(out, "load %.2f before, %.2f after; CPU MHz ", a->load, b->load);
+    double others = tv_bench_others(a, b), stolen = tv_bench_stolen(a, b);
+    tv_text_printf(out, "load %.2f before, %.2f after; ", a->load, b->load);
+    if (isfinite(others) && isfinite(stolen))
+        tv_text_printf(out,
+                       "%.0f %% of the cores' time went to other processes, %.0f %% to other "
+                       "machines; ",
+                       100 * others, 100 * stolen);
+    tv_text_puts(out, "CPU MHz ");
     add_range(out, a);
     tv_text_puts(out, " before, ");
     add_range(out, b);

@@ -24,6 +24,15 @@ def mib(count):
     return "-" if count is None else f"{count / 2**20:.0f} MiB"
 
 
+def others(report):
+    """The part of the cores' time that other processes had while Trivium ran."""
+    before, after = report["before"], report["after"]
+    if before["cpu_total"] is None:
+        return 0
+    passed, busy, own = (after[key] - before[key] for key in ("cpu_total", "cpu_busy", "cpu_own"))
+    return max(0, busy - own) / passed
+
+
 def print_rates(name, medians, lowest, highest):
     print(f"{name:<10} {statistics.median(medians):12.1f} {lowest:12.1f} {highest:12.1f}   "
           + " ".join(f"{median:.1f}" for median in medians))
@@ -53,6 +62,8 @@ def main():
     print(f"ratio      {statistics.median(own_medians) / statistics.median(peer_medians):12.3f} "
           f"{min(ratios):12.3f} {max(ratios):12.3f}   "
           + " ".join(f"{ratio:.3f}" for ratio in ratios))
+    print(f"others     had {100 * max(others(r) for r, _ in own):.0f} % of the cores' time at most, "
+          "while Trivium ran")
     print(f"\nmemory     Trivium: plan {mib(training['plan_bytes'])}, whole process "
           f"{mib(training['host_bytes'])}; PyTorch: whole process {mib(peak['resident_bytes'])}"
           + (f", device {mib(peak['device_bytes'])}" if "device_bytes" in peak else ""))
