@@ -3,7 +3,7 @@
 # ratios and memory.
 #
 #     tools/peers/step.sh [--shape NAME] [--device D] [--precision P] [--rounds N] [--seconds S]
-#                         [--peer cpu|cuda] [--program FILE] [--python FILE]
+#                         [--peer cpu|cuda] [--no-clip] [--program FILE] [--python FILE]
 #
 #   --shape      a GPT-2 of src/bench/models.def (default gpt2-14m-b8t256), or sizes such as
 #                L6,d384,H6,T256,B8,V8192
@@ -11,6 +11,7 @@
 #   --precision  32-true (default), bf16-mixed
 #   --rounds     each times both, one after the other (default 3)
 #   --seconds    that each times in a round, behind its warm-up (default 4)
+#   --no-clip    PyTorch does not clip gradients, which takes it a few passes over them; Trivium does
 #   --program    default build/trivium         --python    one that has torch; /usr/bin/python3
 #
 # Debian: apt-get install python3-torch libopenblas0-openmp. On CPUs both take as many threads as
@@ -24,6 +25,7 @@ precision=32-true
 rounds=3
 seconds=4
 peer=
+clip=()
 program=$root/build/trivium
 python=/usr/bin/python3
 
@@ -42,6 +44,10 @@ while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || die "$1 needs a value"
     declare "${1#--}=$2"
     shift 2
+    ;;
+  --no-clip)
+    clip=(--no-clip)
+    shift
     ;;
   *) die "no option $1; see --help" ;;
   esac
@@ -71,7 +77,8 @@ peer_round() {
   OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MALLOC_MMAP_THRESHOLD_=8589934592 \
     MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
     "$python" "$root/tools/peers/torch_step.py" --shape "$sizes" --device "$peer" \
-    --precision "$precision" --threads "$threads" --seconds "$seconds" >"$folder/peer-$1.jsonl"
+    --precision "$precision" --threads "$threads" --seconds "$seconds" ${clip[@]+"${clip[@]}"} \
+    >"$folder/peer-$1.jsonl"
 }
 
 own_round() {

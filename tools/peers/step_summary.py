@@ -52,7 +52,7 @@ def main():
           f"{report['host']['cpu']} with {report['host']['cores']} cores")
     print(f"Trivium {report['trivium']}: {report['device']['name']}, {report['device']['driver']}")
     print(f"PyTorch {about['torch']}: {about['device']}, {about['threads']} threads, "
-          f"{about['precision']}, attention by {about['attention']}, "
+          f"{about['precision']}, {'clipping' if about['clip'] else 'no clipping'}, attention by {about['attention']}, "
           f"{about['parameters']} parameters\n")
     print(f"tokens/s   {'median':>12} {'least':>12} {'most':>12}   medians of the rounds")
     print_rates("Trivium", own_medians, min(r["min"] for _, r in own),

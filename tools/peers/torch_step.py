@@ -4,7 +4,7 @@
     torch_step.py --shape L12,d768,H12,T64,B4,V50257 [--device cuda] [--precision bf16-mixed]
 
 The letters are those of trivium bench --shape: layers, width, heads, context, batch, vocabulary.
-Random tokens, fresh weights, AdamW with gradient clipping at 1. Precisions: 32-true, and bf16-mixed
+Random tokens, fresh weights, AdamW with gradient clipping at 1 (--no-clip: without). Precisions: 32-true, and bf16-mixed
 (autocast; float weights). Attention is scaled_dot_product_attention where this PyTorch has it; else
 softmax over the whole matrix of scores. Prints one JSON line about itself, then one for each
 repeat, a few steps that are timed together: {"tokens_per_s": ...}; at last the peak memory.
@@ -80,7 +80,7 @@ class Model(nn.Module):
 class Trainer:
     def __init__(self, options):
         self.sizes, self.cuda = options.shape, options.device == "cuda"
-        self.mixed = options.precision == "bf16-mixed"
+        self.mixed, self.clip = options.precision == "bf16-mixed", not options.no_clip
         self.device = torch.device(options.device)
         self.model = Model(self.sizes).to(self.device)
         fused = {"fused": True} if self.cuda and torch.__version__ >= "2" else {}
@@ -97,7 +97,8 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
             loss = self.model(ids, targets)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return loss.item()  # waits for the device, as reading the loss does for us
 
@@ -114,7 +115,7 @@ def about(trainer, options):
     name = torch.cuda.get_device_name() if trainer.cuda else "CPU"
     sdpa = hasattr(functional, "scaled_dot_product_attention")
     return {"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(),
-            "precision": options.precision,
+            "precision": options.precision, "clip": trainer.clip,
             "attention": "scaled_dot_product_attention" if sdpa else "softmax of all scores",
             "parameters": sum(weight.numel() for weight in trainer.model.parameters())}
 
@@ -124,6 +125,7 @@ def main():
     parser.add_argument("--shape", type=parse_shape, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
+    parser.add_argument("--no-clip", action="store_true")
     parser.add_argument("--threads", type=int, help="default: PyTorch's own")
     parser.add_argument("--seconds", type=float, default=4, help="timed in all")
     parser.add_argument("--repeats", type=int, default=5, help="at least 3, within the seconds")
