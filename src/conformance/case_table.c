@@ -152,6 +152,36 @@ static void build_rmsnorm(tv_trial *t)
     output(t, last_node(t)->out[1]);
 }
 
+// rows, columns
+static void build_add_layernorm(tv_trial *t)
+{
+    tv_tensor *x = input(t, at(t, 0), at(t, 1)), *h = input(t, at(t, 0), at(t, 1));
+    tv_tensor *w = weight(t, 1, at(t, 1)), *b = weight(t, 1, at(t, 1));
+    output(t, tv_add_layernorm(t->graph, &x, h, w, b, epsilon(t)));
+    output(t, last_node(t)->out[1]);
+    output(t, x);
+}
+
+// rows, columns
+static void build_add_rmsnorm(tv_trial *t)
+{
+    tv_tensor *x = input(t, at(t, 0), at(t, 1)), *h = input(t, at(t, 0), at(t, 1));
+    output(t, tv_add_rmsnorm(t->graph, &x, h, weight(t, 1, at(t, 1)), epsilon(t)));
+    output(t, last_node(t)->out[1]);
+    output(t, x);
+}
+
+// rows, columns
+static void build_norm_grad_add(tv_trial *t)
+{
+    uint32_t rows = at(t, 0), columns = at(t, 1);
+    uint32_t wide = t->row->op == TV_OP_LAYERNORM_GRAD_ADD ? 2 : 1;
+    tv_tensor *in[] = {input(t, rows, columns), weight(t, 1, columns), statistics(t, rows, wide),
+                       input(t, rows, columns), input(t, rows, columns)};
+    output(t, tv_activation(t->graph, rows, columns, "dx"));
+    tv_graph_add(t->graph, t->row->op, NULL, in, t->outputs);
+}
+
 // rows, inner, outer, layout, 1 with bias
 static void build_linear(tv_trial *t)
 {
@@ -373,6 +403,16 @@ const tv_case tv_cases[] = {
     EXACT(RMSNORM, GRADIENT, rmsnorm, 65, 130)
     EXACT(RMSNORM, GRADIENT, rmsnorm, 70, 1030)
     EXACT(RMSNORM, GRADIENT, rmsnorm, 600, 256)
+    CANCELS(ADD_LAYERNORM, GRADIENT, add_layernorm, 1, 17, 3)
+    EXACT(ADD_LAYERNORM, GRADIENT, add_layernorm, 33, 17)
+    EXACT(ADD_LAYERNORM, GRADIENT, add_layernorm, 65, 130)
+    EXACT(ADD_LAYERNORM, GRADIENT, add_layernorm, 70, 1030)
+    EXACT(ADD_LAYERNORM, GRADIENT, add_layernorm, 600, 256)
+    CANCELS(ADD_RMSNORM, GRADIENT, add_rmsnorm, 1, 17, 3)
+    EXACT(ADD_RMSNORM, GRADIENT, add_rmsnorm, 33, 17)
+    EXACT(ADD_RMSNORM, GRADIENT, add_rmsnorm, 65, 130)
+    EXACT(ADD_RMSNORM, GRADIENT, add_rmsnorm, 70, 1030)
+    EXACT(ADD_RMSNORM, GRADIENT, add_rmsnorm, 600, 256)
     EXACT(MATMUL, GRADIENT, linear, 1, 1, 1, TV_NT, 1)
     EXACT(MATMUL, GRADIENT, linear, 3, 17, 5, TV_NT, 0)
     EXACT(MATMUL, GRADIENT, linear, 65, 64, 130, TV_NT, 1)
@@ -443,6 +483,12 @@ const tv_case tv_cases[] = {
     EXACT(COLSUM, FORWARD, colsum, 130, 64, 130, 66, 32, 0)
     EXACT(COLSUM, FORWARD, colsum, 700, 128, 128, 0, 32, 0)
     SUMMED(COLSUM, FORWARD, colsum, 700, 128, 128, 0, 700, 1)
+    EXACT(LAYERNORM_GRAD_ADD, FORWARD, norm_grad_add, 1, 17)
+    EXACT(LAYERNORM_GRAD_ADD, FORWARD, norm_grad_add, 33, 130)
+    EXACT(LAYERNORM_GRAD_ADD, FORWARD, norm_grad_add, 600, 256)
+    EXACT(RMSNORM_GRAD_ADD, FORWARD, norm_grad_add, 1, 17)
+    EXACT(RMSNORM_GRAD_ADD, FORWARD, norm_grad_add, 33, 130)
+    EXACT(RMSNORM_GRAD_ADD, FORWARD, norm_grad_add, 600, 256)
     EXACT(LAYERNORM_PARTIAL, FORWARD, layernorm_partial, 1, 1, 32)
     EXACT(LAYERNORM_PARTIAL, FORWARD, layernorm_partial, 65, 17, 32)
     EXACT(LAYERNORM_PARTIAL, FORWARD, layernorm_partial, 130, 130, 32)

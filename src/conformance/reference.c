@@ -141,6 +141,55 @@ void tv_ref_rmsnorm(const tv_trial *t, double *const *y)
     }
 }
 
+static void ref_add_norm(const tv_trial *t, double *const *y, bool centre)
+{
+    uint32_t rows = t->row->size[0], width = t->row->size[1];
+    const double *w = x_of(t, 2), *b = centre ? x_of(t, 3) : NULL;
+    for (uint32_t r = 0; r < rows; r++) {
+        size_t row = (size_t)r * width;
+        double mean, rstd;
+        for (size_t i = row; i < row + width; i++)
+            y[2][i] = x_of(t, 0)[i] + x_of(t, 1)[i];
+        statistics(t, y[2] + row, width, centre, &mean, &rstd);
+        for (uint32_t c = 0; c < width; c++)
+            y[0][row + c] = (y[2][row + c] - (b ? mean : 0)) * rstd * w[c] + (b ? b[c] : 0);
+        if (b)
+            y[1][2 * r] = mean;
+        y[1][b ? 2 * r + 1 : r] = rstd;
+    }
+}
+
+void tv_ref_add_layernorm(const tv_trial *t, double *const *y)
+{
+    ref_add_norm(t, y, true);
+}
+
+void tv_ref_add_rmsnorm(const tv_trial *t, double *const *y)
+{
+    ref_add_norm(t, y, false);
+}
+
+// x, w, statistics (mean and rstd, or rstd alone), dy, more: the formulas of the kernels.
+void tv_ref_norm_grad_add(const tv_trial *t, double *const *y)
+{
+    uint32_t rows = t->row->size[0], width = t->row->size[1];
+    bool centre = t->row->op == TV_OP_LAYERNORM_GRAD_ADD;
+    for (uint32_t r = 0; r < rows; r++) {
+        const double *x = x_of(t, 0) + (size_t)r * width, *dy = x_of(t, 3) + (size_t)r * width;
+        double mean = centre ? x_of(t, 2)[2 * r] : 0, g_mean = 0, slope = 0;
+        double rstd = x_of(t, 2)[centre ? 2 * r + 1 : r];
+        for (uint32_t c = 0; c < width; c++) {
+            double g = dy[c] * x_of(t, 1)[c];
+            g_mean += centre ? g / width : 0;
+            slope += g * (x[c] - mean) * rstd / width;
+        }
+        for (uint32_t c = 0; c < width; c++)
+            y[0][(size_t)r * width + c] =
+                x_of(t, 4)[(size_t)r * width + c] +
+                rstd * (dy[c] * x_of(t, 1)[c] - g_mean - (x[c] - mean) * rstd * slope);
+    }
+}
+
 // ------------------------------------------------------------------------ products and attention
 
 void tv_ref_linear(const tv_trial *t, double *const *y)

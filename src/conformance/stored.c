@@ -9,9 +9,9 @@
 // Matrix units that belong to a group take attention's probabilities and their gradients in 16 bits
 // (shaders/coop), as flash attention does; elsewhere these are floats.
 //
-// Otherwise only two 16-bit tensors lie between what a case writes and what it reads back:
-// attention's o and the loss's dlogits. Statistics, logits and partial sums are floats in every
-// storage type.
+// Otherwise only three 16-bit tensors lie between what a case writes and what it reads back:
+// attention's o, the loss's dlogits and the sum that a norm is taken of. Statistics, logits and
+// partial sums are floats in every storage type.
 #include "conformance/stored.h"
 
 #include "base/memory.h"
@@ -103,6 +103,44 @@ static tv_bound cross_entropy(const tv_trial *t, uint32_t leaf)
     return bound;
 }
 
+// The norm is taken of the sum s itself, its gradient of what is stored of it. With n = (s - mean)
+// rstd and g = dy w, dx = rstd (g - mean(g) - n mean(g n)): a lost part of n gets there as a
+// multiple of mean(g n), and through that mean as one of n. dw sums dy n.
+static tv_bound add_norm(const tv_trial *t, uint32_t leaf)
+{
+    uint32_t rows = t->row->size[0], width = t->row->size[1];
+    bool centre = t->row->op == TV_OP_ADD_LAYERNORM;
+    size_t count = (size_t)rows * width, losses = leaf == 2 ? width : count;
+    double *y[] = {tv_alloc(count, sizeof **y), tv_alloc(2 * (size_t)rows, sizeof **y),
+                   tv_alloc(count, sizeof **y)};
+    double *lost = tv_alloc(losses, sizeof *lost), u = tv_rounding(t->storage), sum = 0;
+    t->row->reference(t, y);
+    for (uint32_t r = 0; r < rows; r++) {
+        double mean = centre ? y[1][2 * r] : 0, rstd = y[1][centre ? 2 * r + 1 : r];
+        double slope = 0, squares = 0;
+        for (uint32_t c = 0; c < width; c++) {
+            double s = y[2][(size_t)r * width + c], g = t->seed[(size_t)r * width + c];
+            if (leaf == 2)
+                lost[c] += pow(g * rstd * u * s, 2);
+            g *= t->leaves[2].x[c] / width;
+            slope += g * (s - mean) * rstd;
+            squares += pow(g * rstd * u * s, 2);
+        }
+        for (uint32_t c = 0; c < width && leaf != 2; c++) {
+            double s = y[2][(size_t)r * width + c], n = (s - mean) * rstd;
+            lost[(size_t)r * width + c] =
+                rstd * rstd * (pow(rstd * u * s * slope, 2) + n * n * squares);
+        }
+    }
+    for (size_t i = 0; i < losses; i++)
+        sum += lost[i];
+    tv_bound bound = {2 * sqrt(sum / (double)losses), 2 * sqrt(largest(lost, losses))};
+    for (int i = 0; i < 3; i++)
+        tv_free(y[i]);
+    tv_free(lost);
+    return leaf == 3 ? (tv_bound){0, 0} : bound;
+}
+
 // o sums p_j v_j over keys, with sum of p_j = 1: roundings of p lose at most u |p_j v_j| each, so
 // at most u times the largest |v|, and in the mean no more than one p of 1 does.
 tv_bound tv_stored_in_output(const tv_trial *t, uint32_t output, const tv_trial_result *result)
@@ -122,5 +160,8 @@ tv_bound tv_stored_in_gradient(const tv_trial *t, uint32_t leaf)
         return attention(t);
     if (t->storage != TV_F32 && t->row->op == TV_OP_LINEAR_CROSS_ENTROPY)
         return cross_entropy(t, leaf);
+    if (t->storage != TV_F32 &&
+        (t->row->op == TV_OP_ADD_LAYERNORM || t->row->op == TV_OP_ADD_RMSNORM))
+        return add_norm(t, leaf);
     return (tv_bound){0, 0};
 }

@@ -104,11 +104,10 @@ uint64_t tv_device_validation_messages(const tv_device *device);
 
 // Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline
 // no-hostvisible no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N
-// speed=FRACTION
-// profile=NAME. TV_EUSAGE names the item that cannot be meant, or that asks for more than the
-// device has. A subgroup size cannot be chosen: subgroup=N only insists that the device has N, and
-// subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device has to what a
-// well-known one has, and never asks for more. On failure caps are unchanged. NULL is no mask.
+// speed=FRACTION profile=NAME. TV_EUSAGE names the item that cannot be meant, or that asks for more
+// than the device has. A subgroup size cannot be chosen: subgroup=N only insists that the device
+// has N, and subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device has to what
+// a well-known one has, and never asks for more. On failure caps are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // CPU seconds that the threads calling tv_buffer_* and tv_program_* have spent in the driver so

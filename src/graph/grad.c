@@ -108,31 +108,62 @@ static void grad_embed(tv_graph *graph, const tv_node *node, tv_tensor *dy)
     emit(graph, TV_OP_EMBED_GRAD, NULL, in, node->in[1]->gradient);
 }
 
-static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+// The gradient of the normed x from that of the norm, and from what x's gradient is so far.
+static tv_tensor *norm_gradient(tv_graph *graph, tv_op op, tv_op op_add, tv_tensor *x, tv_tensor *w,
+                                tv_tensor *stats, tv_tensor *dy)
 {
-    tv_tensor *x = node->in[0], *w = node->in[1], *stats = node->out[1];
+    tv_tensor *in[] = {x, w, stats, dy, x->gradient};
+    return emit(graph, x->gradient ? op_add : op, NULL, in, new_like(graph, x, "norm.dx"));
+}
+
+// The gradients of w and, unless NULL, b, which follow one another in the partial sums.
+static void norm_weights(tv_graph *graph, tv_op op, tv_tensor *x, tv_tensor *w, tv_tensor *b,
+                         tv_tensor *stats, tv_tensor *dy)
+{
     tv_attrs attrs = {.block = sum_block(x->rows)};
     uint32_t blocks = (uint32_t)tv_div_up(x->rows, attrs.block);
-    tv_tensor *part = tv_statistic(graph, blocks, 2 * x->columns, "layernorm.part");
-    emit(graph, TV_OP_LAYERNORM_PARTIAL, &attrs, (tv_tensor *[]){x, stats, dy}, part);
+    tv_tensor *part = tv_statistic(graph, blocks, (b ? 2 : 1) * x->columns, "norm.part");
+    emit(graph, op, &attrs, (tv_tensor *[]){x, stats, dy}, part);
     add_rows(graph, part, 0, w->gradient);
-    add_rows(graph, part, x->columns, node->in[2]->gradient);
-    contribute(graph, x,
-               emit(graph, TV_OP_LAYERNORM_GRAD, NULL, (tv_tensor *[]){x, w, stats, dy},
-                    new_like(graph, x, "layernorm.dx")));
+    if (b)
+        add_rows(graph, part, x->columns, b->gradient);
+}
+
+static tv_tensor *layernorm_gradient(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *b,
+                                     tv_tensor *stats, tv_tensor *dy)
+{
+    norm_weights(graph, TV_OP_LAYERNORM_PARTIAL, x, w, b, stats, dy);
+    return norm_gradient(graph, TV_OP_LAYERNORM_GRAD, TV_OP_LAYERNORM_GRAD_ADD, x, w, stats, dy);
+}
+
+static tv_tensor *rmsnorm_gradient(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *rstd,
+                                   tv_tensor *dy)
+{
+    norm_weights(graph, TV_OP_RMSNORM_PARTIAL, x, w, NULL, rstd, dy);
+    return norm_gradient(graph, TV_OP_RMSNORM_GRAD, TV_OP_RMSNORM_GRAD_ADD, x, w, rstd, dy);
+}
+
+static void grad_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    tv_tensor *x = node->in[0];
+    x->gradient = layernorm_gradient(graph, x, node->in[1], node->in[2], node->out[1], dy);
 }
 
 static void grad_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 {
-    tv_tensor *x = node->in[0], *w = node->in[1], *rstd = node->out[1];
-    tv_attrs attrs = {.block = sum_block(x->rows)};
-    uint32_t blocks = (uint32_t)tv_div_up(x->rows, attrs.block);
-    tv_tensor *part = tv_statistic(graph, blocks, x->columns, "rmsnorm.part");
-    emit(graph, TV_OP_RMSNORM_PARTIAL, &attrs, (tv_tensor *[]){x, rstd, dy}, part);
-    add_rows(graph, part, 0, w->gradient);
-    contribute(graph, x,
-               emit(graph, TV_OP_RMSNORM_GRAD, NULL, (tv_tensor *[]){x, w, rstd, dy},
-                    new_like(graph, x, "rmsnorm.dx")));
+    tv_tensor *x = node->in[0];
+    x->gradient = rmsnorm_gradient(graph, x, node->in[1], node->out[1], dy);
+}
+
+static void grad_add_layernorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    grad_add(graph, node,
+             layernorm_gradient(graph, node->out[2], node->in[2], node->in[3], node->out[1], dy));
+}
+
+static void grad_add_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy)
+{
+    grad_add(graph, node, rmsnorm_gradient(graph, node->out[2], node->in[2], node->out[1], dy));
 }
 
 static void grad_matmul(tv_graph *graph, const tv_node *node, tv_tensor *dy)

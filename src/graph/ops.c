@@ -109,6 +109,35 @@ tv_tensor *tv_rmsnorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, float epsilon
     return y;
 }
 
+// Appends ADD_LAYERNORM or ADD_RMSNORM, whose inputs begin with x and h; *x becomes the sum.
+static tv_tensor *add_norm(tv_graph *graph, tv_op op, tv_tensor *const *in, float epsilon,
+                           uint32_t statistics, tv_tensor **x)
+{
+    const tv_tensor *h = in[1];
+    tv_attrs attrs = {.epsilon = epsilon};
+    TV_CHECK(h->rows == (*x)->rows && h->columns == (*x)->columns, "add: %s and %s", (*x)->name,
+             h->name);
+    tv_tensor *y = tv_activation(graph, h->rows, h->columns, "norm");
+    tv_tensor *stats = tv_statistic(graph, h->rows, statistics, "norm.stats");
+    tv_tensor *sum = tv_activation(graph, h->rows, h->columns, "residual");
+    tv_graph_add(graph, op, &attrs, in, (tv_tensor *[]){y, stats, sum});
+    *x = sum;
+    return y;
+}
+
+tv_tensor *tv_add_layernorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tensor *w,
+                            tv_tensor *b, float epsilon)
+{
+    TV_CHECK(w->columns == h->columns && b->columns == h->columns, "layernorm: %s", h->name);
+    return add_norm(graph, TV_OP_ADD_LAYERNORM, (tv_tensor *[]){*x, h, w, b}, epsilon, 2, x);
+}
+
+tv_tensor *tv_add_rmsnorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tensor *w, float epsilon)
+{
+    TV_CHECK(w->columns == h->columns, "rmsnorm: %s", h->name);
+    return add_norm(graph, TV_OP_ADD_RMSNORM, (tv_tensor *[]){*x, h, w}, epsilon, 1, x);
+}
+
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias, tv_layout layout)
 {
     TV_CHECK(layout != TV_TN, "linear: a transposed input");

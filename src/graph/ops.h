@@ -29,6 +29,11 @@ tv_tensor *tv_embed(tv_graph *graph, tv_tensor *ids, tv_tensor *table, tv_tensor
 tv_tensor *tv_layernorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *b, float epsilon);
 // x / sqrt(mean(x^2) + epsilon) * w over each row (Zhang and Sennrich, arXiv 1910.07467).
 tv_tensor *tv_rmsnorm(tv_graph *graph, tv_tensor *x, tv_tensor *w, float epsilon);
+// The same of *x + h, which *x becomes: a residual connection and the norm behind it.
+tv_tensor *tv_add_layernorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tensor *w,
+                            tv_tensor *b, float epsilon);
+tv_tensor *tv_add_rmsnorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tensor *w,
+                          float epsilon);
 // x [R,K] times w: TV_NT with w [N,K] (Linear) or TV_NN with w [K,N] (GPT-2's Conv1D), plus
 // bias [1,N] unless NULL.
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias,

@@ -45,11 +45,14 @@ static void declare(tv_model *model)
                                                  std, "lm_head.weight", 0);
 }
 
-static tv_tensor *norm(tv_model *model, tv_tensor *x, const char *weight, const char *bias,
-                       uint32_t layer)
+// The norm of the residual stream *x, to which `h` is added first unless it is NULL.
+static tv_tensor *norm(tv_model *model, tv_tensor **x, tv_tensor *h, const char *weight,
+                       const char *bias, uint32_t layer)
 {
-    return tv_layernorm(model->graph, x, tv_model_weight(model, weight, layer),
-                        tv_model_weight(model, bias, layer), (float)model->config.norm_epsilon);
+    float epsilon = (float)model->config.norm_epsilon;
+    tv_tensor *w = tv_model_weight(model, weight, layer), *b = tv_model_weight(model, bias, layer);
+    return h ? tv_add_layernorm(model->graph, x, h, w, b, epsilon)
+             : tv_layernorm(model->graph, *x, w, b, epsilon);
 }
 
 // Conv1D: the weight is stored [in, out].
@@ -60,21 +63,22 @@ static tv_tensor *conv(tv_model *model, tv_tensor *x, const char *weight, const 
                      tv_model_weight(model, bias, layer), TV_NN);
 }
 
-static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_tensor *x,
-                                uint32_t layer)
+// `h` is what is still to be added to *x, NULL: nothing. So is what is returned.
+static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_tensor **x,
+                                tv_tensor *h, uint32_t layer)
 {
     double rate = model->config.resid_pdrop;
-    tv_tensor *h = norm(model, x, LAYER "ln_1.weight", LAYER "ln_1.bias", layer);
+    h = norm(model, x, h, LAYER "ln_1.weight", LAYER "ln_1.bias", layer);
     h = conv(model, h, LAYER "attn.c_attn.weight", LAYER "attn.c_attn.bias", layer);
     h = tv_model_attention(model, in, h, layer);
     h = conv(model, h, LAYER "attn.c_proj.weight", LAYER "attn.c_proj.bias", layer);
-    x = tv_add(model->graph, x, tv_model_dropout(model, in, h, 2 * layer + 1, rate));
+    h = tv_model_dropout(model, in, h, 2 * layer + 1, rate);
 
-    h = norm(model, x, LAYER "ln_2.weight", LAYER "ln_2.bias", layer);
+    h = norm(model, x, h, LAYER "ln_2.weight", LAYER "ln_2.bias", layer);
     h = conv(model, h, LAYER "mlp.c_fc.weight", LAYER "mlp.c_fc.bias", layer);
     h = tv_gelu(model->graph, h);
     h = conv(model, h, LAYER "mlp.c_proj.weight", LAYER "mlp.c_proj.bias", layer);
-    return tv_add(model->graph, x, tv_model_dropout(model, in, h, 2 * layer + 2, rate));
+    return tv_model_dropout(model, in, h, 2 * layer + 2, rate);
 }
 
 static tv_tensor *forward(tv_model *model, const tv_model_inputs *in)
@@ -83,9 +87,10 @@ static tv_tensor *forward(tv_model *model, const tv_model_inputs *in)
     x = tv_posadd(model->graph, x, tv_model_weight(model, "transformer.wpe.weight", 0), in->step,
                   in->time);
     x = tv_model_dropout(model, in, x, 0, model->config.embd_pdrop);
+    tv_tensor *h = NULL;
     for (uint32_t layer = 0; layer < model->config.layers; layer++)
-        x = forward_layer(model, in, x, layer);
-    return norm(model, x, "transformer.ln_f.weight", "transformer.ln_f.bias", 0);
+        h = forward_layer(model, in, &x, h, layer);
+    return norm(model, &x, h, "transformer.ln_f.weight", "transformer.ln_f.bias", 0);
 }
 
 const tv_model_kind tv_model_gpt2 = {.declare = declare, .forward = forward};

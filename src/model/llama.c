@@ -41,10 +41,14 @@ static void declare(tv_model *model)
                                         c->head_size, "rope.table");
 }
 
-static tv_tensor *norm(tv_model *model, tv_tensor *x, const char *weight, uint32_t layer)
+// The norm of the residual stream *x, to which `h` is added first unless it is NULL.
+static tv_tensor *norm(tv_model *model, tv_tensor **x, tv_tensor *h, const char *weight,
+                       uint32_t layer)
 {
-    return tv_rmsnorm(model->graph, x, tv_model_weight(model, weight, layer),
-                      (float)model->config.norm_epsilon);
+    float epsilon = (float)model->config.norm_epsilon;
+    tv_tensor *w = tv_model_weight(model, weight, layer);
+    return h ? tv_add_rmsnorm(model->graph, x, h, w, epsilon)
+             : tv_rmsnorm(model->graph, *x, w, epsilon);
 }
 
 static tv_tensor *linear(tv_model *model, tv_tensor *x, const char *weight, uint32_t layer)
@@ -52,28 +56,30 @@ static tv_tensor *linear(tv_model *model, tv_tensor *x, const char *weight, uint
     return tv_linear(model->graph, x, tv_model_weight(model, weight, layer), NULL, TV_NT);
 }
 
-static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_tensor *x,
-                                uint32_t layer)
+// `h` is what is still to be added to *x, NULL: nothing. So is what is returned.
+static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_tensor **x,
+                                tv_tensor *h, uint32_t layer)
 {
     const tv_model_config *c = &model->config;
-    tv_tensor *h = norm(model, x, LAYER "input_layernorm.weight", layer);
+    h = norm(model, x, h, LAYER "input_layernorm.weight", layer);
     h = linear(model, h, LAYER "self_attn.q_proj.weight", layer); // and key and value
     h = tv_rope(model->graph, h, model->rope_table, in->step, in->time, c->heads + c->kv_heads,
                 c->head_size);
     h = tv_model_attention(model, in, h, layer);
-    x = tv_add(model->graph, x, linear(model, h, LAYER "self_attn.o_proj.weight", layer));
+    h = linear(model, h, LAYER "self_attn.o_proj.weight", layer);
 
-    h = norm(model, x, LAYER "post_attention_layernorm.weight", layer);
+    h = norm(model, x, h, LAYER "post_attention_layernorm.weight", layer);
     h = tv_swiglu(model->graph, linear(model, h, LAYER "mlp.gate_proj.weight", layer)); // and up
-    return tv_add(model->graph, x, linear(model, h, LAYER "mlp.down_proj.weight", layer));
+    return linear(model, h, LAYER "mlp.down_proj.weight", layer);
 }
 
 static tv_tensor *forward(tv_model *model, const tv_model_inputs *in)
 {
     tv_tensor *x = tv_embed(model->graph, in->ids, model->embedding, in->order);
+    tv_tensor *h = NULL;
     for (uint32_t layer = 0; layer < model->config.layers; layer++)
-        x = forward_layer(model, in, x, layer);
-    return norm(model, x, "model.norm.weight", 0);
+        h = forward_layer(model, in, &x, h, layer);
+    return norm(model, &x, h, "model.norm.weight", 0);
 }
 
 const tv_model_kind tv_model_llama = {.declare = declare, .forward = forward};

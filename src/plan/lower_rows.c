@@ -36,22 +36,26 @@ static tv_err lower_by_rows(tv_lowering *lowering, const tv_node *node, const tv
     return TV_OK;
 }
 
+static tv_err lower_whole_rows(tv_lowering *lowering, const tv_node *node)
+{
+    const tv_op_info *info = tv_op_get_info(node->op);
+    const tv_tensor *all[TV_MAX_BINDINGS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < info->inputs; i++)
+        all[count++] = node->in[i];
+    for (uint32_t i = 0; i < info->outputs; i++)
+        all[count++] = node->out[i];
+    return lower_by_rows(lowering, node, all, count, info->outputs);
+}
+
 tv_err tv_lower_norm(tv_lowering *lowering, const tv_node *node)
 {
-    bool layer = node->op == TV_OP_LAYERNORM;
-    const tv_tensor *all[5] = {node->in[0], node->in[1]};
-    uint32_t count = 2;
-    if (layer)
-        all[count++] = node->in[2];
-    all[count++] = node->out[0];
-    all[count++] = node->out[1];
-    return lower_by_rows(lowering, node, all, count, 2);
+    return lower_whole_rows(lowering, node);
 }
 
 tv_err tv_lower_norm_grad(tv_lowering *lowering, const tv_node *node)
 {
-    const tv_tensor *all[] = {node->in[0], node->in[1], node->in[2], node->in[3], node->out[0]};
-    return lower_by_rows(lowering, node, all, 5, 1);
+    return lower_whole_rows(lowering, node);
 }
 
 // Sums over blocks of rows: each block gives one row of the output.
