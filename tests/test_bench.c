@@ -454,6 +454,25 @@ static void test_fit_of_a_line(void **state)
     tv_bench_report_finish(&r);
 }
 
+static void test_results_that_others_disturbed(void **state)
+{
+    (void)state;
+    tv_bench_report r = make_report("Card", 64);
+    tv_text text = {0};
+    assert_true(isnan(r.results[0].others) && !tv_bench_is_disturbed(&r, &r.results[0]));
+    r.results[0].others = 0.3;
+    assert_false(tv_bench_is_disturbed(&r, &r.results[0])); // a card computes by itself
+    snprintf(r.device.device_class, sizeof r.device.device_class, "cpu");
+    assert_true(tv_bench_is_disturbed(&r, &r.results[0]));
+    tv_bench_report_text(&r, &text);
+    assert_non_null(strstr(text.data, "disturbed"));
+    tv_text_clear(&text);
+    tv_bench_compare_markdown(&r, 1, &text);
+    assert_non_null(strstr(text.data, "| matmul f32 nt 8 | GFLOP/s | ~128.0 |"));
+    tv_text_finish(&text);
+    tv_bench_report_finish(&r);
+}
+
 static void test_tables(void **state)
 {
     (void)state;
@@ -520,6 +539,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_report_as_json_and_back),
         cmocka_unit_test(test_reports_that_cannot_be_read),
         cmocka_unit_test(test_fit_of_a_line),
+        cmocka_unit_test(test_results_that_others_disturbed),
         cmocka_unit_test(test_tables),
         cmocka_unit_test_setup_teardown(test_charts, make_folder, remove_folder),
     };

@@ -47,7 +47,9 @@ static void format_cell(const tv_bench_report *reports, size_t index, const char
 {
     const tv_bench_result *own = tv_bench_report_find(&reports[index], name), *base = NULL;
     char number[32];
-    const char *mark = own && !own->skipped[0] && own->good && !own->rate.stable ? "~" : "";
+    bool right = own && !own->skipped[0] && own->good;
+    bool firm = right && own->rate.stable && !tv_bench_is_disturbed(&reports[index], own);
+    const char *mark = right && !firm ? "~" : "";
     for (size_t r = 0; r < index && !base; r++)
         base = find_right(&reports[r], name);
     if (!own)
@@ -105,7 +107,8 @@ void tv_bench_compare_markdown(const tv_bench_report *reports, size_t count, tv_
     }
     if (count > 1)
         tv_text_puts(out, "\nIn brackets: over the first report that has the result.");
-    tv_text_puts(out, "\nMedians. ~: the median was not stable. WRONG: a check failed.\n");
+    tv_text_puts(out, "\nMedians. ~: the median was not stable, or others had the cores. WRONG: a "
+                      "check failed.\n");
     tv_free(columns);
     tv_free(cells);
     tv_free(texts);
@@ -137,7 +140,9 @@ static tv_bar make_bar(tv_arena *arena, const tv_bench_report *report, const cha
     }
     bool trains = r->kind == TV_BENCH_TRAIN || r->kind == TV_BENCH_SCALING;
     double factor = trains ? r->training.flops_per_token * 1e-9 : 1;
-    const char *mark = r->rate.stable ? "" : ", unsteady";
+    const char *mark = tv_bench_is_disturbed(report, r) ? ", disturbed"
+                       : r->rate.stable                 ? ""
+                                                        : ", unsteady";
     bar = (tv_bar){factor * r->rate.median, factor * r->rate.min, factor * r->rate.max, NULL};
     tv_bench_number(bar.value, value);
     tv_bench_number(r->rate.median, tokens);

@@ -202,6 +202,13 @@ static void read_cpu_times(const char *root, tv_bench_moment *m)
                  1e-6 * (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
 }
 
+tv_bench_moment tv_bench_moment_times(const char *root)
+{
+    tv_bench_moment m = {NAN, NAN, NAN, NAN, NAN, -1, NAN, NAN, NAN, NAN, NAN, NAN};
+    read_cpu_times(root, &m);
+    return m;
+}
+
 double tv_bench_others(const tv_bench_moment *before, const tv_bench_moment *after)
 {
     double others = after->cpu_busy - before->cpu_busy - (after->cpu_own - before->cpu_own);
@@ -216,13 +223,12 @@ double tv_bench_stolen(const tv_bench_moment *before, const tv_bench_moment *aft
 
 tv_bench_moment tv_bench_moment_read(const char *root, const tv_device_info *device)
 {
-    tv_bench_moment m = {NAN, NAN, NAN, NAN, NAN, -1, NAN, NAN, NAN, NAN, NAN, NAN};
+    tv_bench_moment m = tv_bench_moment_times(root);
     char path[PATH_LENGTH], text[64], folder[PATH_LENGTH];
     snprintf(path, sizeof path, "%s/proc/loadavg", root);
     if (read_start(path, text, sizeof text))
         m.load = strtod(text, NULL);
     read_cpu_clocks(root, &m);
-    read_cpu_times(root, &m);
     m.cpu_celsius = read_cpu_celsius(root);
     m.throttled = read_throttle_counts(root);
     find_device_sensors(root, device, folder);

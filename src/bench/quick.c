@@ -31,21 +31,29 @@ static tv_bench_rule rule_of(const tv_bench_options *options)
     return tv_bench_rule_of(options->seconds > 0 ? options->seconds : SECONDS);
 }
 
+// A result that is being measured, and since when.
+typedef struct entry {
+    tv_bench_result *result;
+    tv_bench_moment begun;
+} entry;
+
 // Takes over what was measured, or why it was not.
-static tv_err settle(tv_bench_result *result, const tv_bench_peak *peak, tv_err err)
+static tv_err settle(const entry *e, const tv_bench_peak *peak, tv_err err)
 {
+    tv_bench_result *result = e->result;
+    tv_bench_result_others(result, &e->begun);
     result->rate = peak->rate;
     result->good = peak->good && err == TV_OK;
     snprintf(result->check, sizeof result->check, "%s", peak->check);
     return tv_bench_result_fail(result, err);
 }
 
-static tv_bench_result *begin(const tv_bench_options *options, tv_bench_report *report,
-                              tv_bench_kind kind, const char *unit, const char *name)
+static entry begin(const tv_bench_options *options, tv_bench_report *report, tv_bench_kind kind,
+                   const char *unit, const char *name)
 {
     if (options->progress)
         options->progress(options->context, name);
-    return tv_bench_report_add(report, kind, unit, "%s", name);
+    return (entry){tv_bench_report_add(report, kind, unit, "%s", name), tv_bench_moment_times("")};
 }
 
 tv_err tv_bench_add_fma(tv_device *device, const tv_bench_options *options, tv_bench_report *report)
@@ -54,8 +62,8 @@ tv_err tv_bench_add_fma(tv_device *device, const tv_bench_options *options, tv_b
     tv_bench_peak peak = {0};
     if (tv_bench_report_find(report, "fma f32"))
         return TV_OK;
-    tv_bench_result *result = begin(options, report, TV_BENCH_FMA, "GFLOP/s", "fma f32");
-    return settle(result, &peak, tv_bench_fma(device, &rule, &peak));
+    entry e = begin(options, report, TV_BENCH_FMA, "GFLOP/s", "fma f32");
+    return settle(&e, &peak, tv_bench_fma(device, &rule, &peak));
 }
 
 tv_err tv_bench_add_matmul(tv_device *device, const tv_bench_options *options, tv_dtype dtype,
@@ -70,8 +78,8 @@ tv_err tv_bench_add_matmul(tv_device *device, const tv_bench_options *options, t
                  layout_names[layout], n, n, n);
         if (tv_bench_report_find(report, name))
             continue;
-        tv_bench_result *result = begin(options, report, TV_BENCH_MATMUL, "GFLOP/s", name);
-        TV_TRY(settle(result, &peak,
+        entry e = begin(options, report, TV_BENCH_MATMUL, "GFLOP/s", name);
+        TV_TRY(settle(&e, &peak,
                       tv_bench_matmul(device, &rule, dtype, layout, (uint32_t[]){n, n, n}, &peak)));
     }
     return TV_OK;
@@ -84,8 +92,8 @@ static tv_err add_copy(tv_device *device, const tv_bench_options *options, tv_be
     uint64_t bytes = tv_bench_copy_size(device, sizes_of(device)->copy);
     char name[96];
     snprintf(name, sizeof name, "copy f32 %.4g MiB", (double)bytes / (1 << 20));
-    tv_bench_result *result = begin(options, report, TV_BENCH_COPY, "GB/s", name);
-    return settle(result, &peak, tv_bench_copy(device, &rule, bytes, &peak));
+    entry e = begin(options, report, TV_BENCH_COPY, "GB/s", name);
+    return settle(&e, &peak, tv_bench_copy(device, &rule, bytes, &peak));
 }
 
 static tv_err add_attention(tv_device *device, const tv_bench_options *options, tv_dtype dtype,
@@ -97,8 +105,8 @@ static tv_err add_attention(tv_device *device, const tv_bench_options *options, 
     char name[96];
     snprintf(name, sizeof name, "attention %s %s b%u h%u t%u d%u", tv_dtype_name(dtype),
              backward ? "forward+backward" : "forward", h->batch, h->heads, h->time, h->size);
-    tv_bench_result *result = begin(options, report, TV_BENCH_ATTENTION, "GFLOP/s", name);
-    return settle(result, &peak, tv_bench_attention(device, &rule, dtype, h, backward, &peak));
+    entry e = begin(options, report, TV_BENCH_ATTENTION, "GFLOP/s", name);
+    return settle(&e, &peak, tv_bench_attention(device, &rule, dtype, h, backward, &peak));
 }
 
 tv_err tv_bench_quick(tv_device *device, const tv_bench_options *options, tv_bench_report *report)

@@ -19,6 +19,8 @@ static const char *const class_names[] = {[TV_CLASS_DISCRETE] = "discrete",
                                           [TV_CLASS_VIRTUAL] = "virtual",
                                           [TV_CLASS_CPU] = "cpu"};
 
+static const double DISTURBED = 0.05;
+
 const char *tv_bench_kind_name(tv_bench_kind kind)
 {
     return kind_names[kind];
@@ -55,7 +57,7 @@ tv_bench_result *tv_bench_report_add(tv_bench_report *report, tv_bench_kind kind
 {
     TV_RESERVE(report->results, report->capacity, report->count + 1);
     tv_bench_result *result = &report->results[report->count++];
-    *result = (tv_bench_result){.kind = kind};
+    *result = (tv_bench_result){.kind = kind, .others = NAN};
     snprintf(result->unit, sizeof result->unit, "%s", unit);
     va_list args;
     va_start(args, format);
@@ -75,6 +77,18 @@ tv_err tv_bench_result_fail(tv_bench_result *result, tv_err err)
     result->good = false;
     snprintf(result->check, sizeof result->check, "%s", tv_error_message());
     return TV_OK;
+}
+
+void tv_bench_result_others(tv_bench_result *result, const tv_bench_moment *begun)
+{
+    tv_bench_moment now = tv_bench_moment_times("");
+    result->others = tv_bench_others(begun, &now) + tv_bench_stolen(begun, &now);
+}
+
+bool tv_bench_is_disturbed(const tv_bench_report *report, const tv_bench_result *result)
+{
+    bool cpu = strcmp(report->device.device_class, class_names[TV_CLASS_CPU]) == 0;
+    return cpu && result->others > DISTURBED;
 }
 
 const tv_bench_result *tv_bench_report_find(const tv_bench_report *report, const char *name)

@@ -43,6 +43,7 @@ typedef struct tv_bench_result {
     bool good;         // the numbers that were computed are right
     char check[160];   // what was compared, or what is wrong
     char skipped[200]; // why it was not measured, "" if it was
+    double others;     // part of the cores' time that others had meanwhile; NaN: not known
     tv_bench_training training;
 } tv_bench_result;
 
@@ -83,10 +84,14 @@ tv_bench_result *tv_bench_report_add(tv_bench_report *report, tv_bench_kind kind
 // What a failure to measure means: without memory the result is skipped with the reason, where a
 // kernel or a driver call failed it is wrong, and all else is passed on. Uses the error line.
 tv_err tv_bench_result_fail(tv_bench_result *result, tv_err err);
+// Sets `others`, from what tv_bench_moment_times gave when the result was begun.
+void tv_bench_result_others(tv_bench_result *result, const tv_bench_moment *begun);
+// Whether others had so much of the cores' time that the result says little: on a CPU a twentieth.
+bool tv_bench_is_disturbed(const tv_bench_report *report, const tv_bench_result *result);
 // NULL where there is none of that name.
 const tv_bench_result *tv_bench_report_find(const tv_bench_report *report, const char *name);
-// Fits the line to all scaling results that are right, where there are three that differ; their
-// deviations count as parts of their time. False where there is no line.
+// Fits the line to all scaling results that are right and were not disturbed, where there are three
+// that differ; their deviations count as parts of their time. False where there is no line.
 bool tv_bench_fit_line(tv_bench_report *report);
 // How much longer than the line says a scaling result took, as a part of that.
 double tv_bench_fit_deviation(const tv_bench_fit *fit, const tv_bench_result *result);

@@ -57,11 +57,11 @@ static json_t *of_result(const tv_bench_result *r)
                                r->name, "unit", r->unit, "skipped", of_text(r->skipped));
     if (r->skipped[0])
         return object;
-    json_t *measured =
-        json_pack("{s:b, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "good", r->good, "check",
-                  of_text(r->check), "samples", (json_int_t)s->count, "min", of_number(s->min),
-                  "median", of_number(s->median), "max", of_number(s->max), "low",
-                  of_number(s->low), "high", of_number(s->high), "stable", s->stable);
+    json_t *measured = json_pack(
+        "{s:o, s:b, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "others", of_number(r->others),
+        "good", r->good, "check", of_text(r->check), "samples", (json_int_t)s->count, "min",
+        of_number(s->min), "median", of_number(s->median), "max", of_number(s->max), "low",
+        of_number(s->low), "high", of_number(s->high), "stable", s->stable);
     json_object_update(object, measured);
     json_decref(measured);
     if (r->kind == TV_BENCH_TRAIN || r->kind == TV_BENCH_SCALING)
@@ -222,6 +222,7 @@ static tv_err take_result(place p, tv_bench_report *report)
     TV_TRY(take_text(p, "skipped", r->skipped, sizeof r->skipped));
     TV_TRY(take_text(p, "check", r->check, sizeof r->check));
     TV_TRY(tv_json_bool(p.object, p.file, "good", &r->good));
+    TV_TRY(take_number(p, "others", &r->others));
     TV_TRY(take_summary(p, &r->rate));
     bool trains = kind == TV_BENCH_TRAIN || kind == TV_BENCH_SCALING;
     return trains && !r->skipped[0] ? take_training(p, &r->training) : TV_OK;

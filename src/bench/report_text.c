@@ -20,9 +20,15 @@ static const char *bytes(double value, char text[32])
 }
 
 // "" where all is well.
-static const char *mark_of(const tv_bench_result *r)
+static const char *mark_of(const tv_bench_report *report, const tv_bench_result *r)
 {
-    return r->skipped[0] ? "skipped" : !r->good ? "WRONG" : r->rate.stable ? "" : "unsteady";
+    if (r->skipped[0])
+        return "skipped";
+    if (!r->good)
+        return "WRONG";
+    if (tv_bench_is_disturbed(report, r))
+        return "disturbed";
+    return r->rate.stable ? "" : "unsteady";
 }
 
 static double spread_of(const tv_bench_summary *s)
@@ -129,7 +135,8 @@ static void add_results(const tv_bench_report *r, const tv_table_style *style, t
         }
         tv_table_row(
             style, columns, 8,
-            (const char *[]){x->name, median, x->unit, low, high, runs, spread, mark_of(x)}, out);
+            (const char *[]){x->name, median, x->unit, low, high, runs, spread, mark_of(r, x)},
+            out);
     }
 }
 
@@ -194,9 +201,10 @@ static void add_findings(const tv_bench_report *r, const tv_table_style *style, 
     for (size_t i = 0; i < r->count && r->has_fit; i++) {
         const tv_bench_result *x = &r->results[i];
         if (x->kind == TV_BENCH_SCALING && trains(x) && x->good)
-            tv_text_printf(out, "%s%s: %.4g GFLOP, %+.1f %% beside the line\n", style->item,
+            tv_text_printf(out, "%s%s: %.4g GFLOP, %+.1f %% beside the line%s\n", style->item,
                            x->name, 1e-9 * x->training.flops_per_token * x->training.step_tokens,
-                           100 * tv_bench_fit_deviation(&r->fit, x));
+                           100 * tv_bench_fit_deviation(&r->fit, x),
+                           tv_bench_is_disturbed(r, x) ? " (disturbed: not in the fit)" : "");
     }
     if (r->has_fit)
         tv_text_printf(out,

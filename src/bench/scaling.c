@@ -31,9 +31,10 @@ static double seconds_of(const tv_bench_result *r)
     return r->training.step_tokens / r->rate.median;
 }
 
-static bool counts(const tv_bench_result *r)
+static bool counts(const tv_bench_report *report, const tv_bench_result *r)
 {
-    return r->kind == TV_BENCH_SCALING && r->good && !r->skipped[0] && r->rate.count > 0;
+    return r->kind == TV_BENCH_SCALING && r->good && !r->skipped[0] && r->rate.count > 0 &&
+           !tv_bench_is_disturbed(report, r);
 }
 
 bool tv_bench_fit_line(tv_bench_report *report)
@@ -43,7 +44,7 @@ bool tv_bench_fit_line(tv_bench_report *report)
     tv_bench_fit *fit = &report->fit;
     for (size_t i = 0; i < report->count; i++) {
         const tv_bench_result *r = &report->results[i];
-        if (!counts(r))
+        if (!counts(report, r))
             continue;
         double u = 1 / seconds_of(r), v = flop_of(r) / seconds_of(r); // a u + b v = 1
         s1 += u * u;
@@ -60,7 +61,7 @@ bool tv_bench_fit_line(tv_bench_report *report)
                           .per_flop = (s1 * sxy - sx * sy) / determinant};
     for (size_t i = 0; i < report->count; i++) {
         const tv_bench_result *r = &report->results[i];
-        double off = counts(r) ? fabs(tv_bench_fit_deviation(fit, r)) : 0;
+        double off = counts(report, r) ? fabs(tv_bench_fit_deviation(fit, r)) : 0;
         if (off <= fit->worst)
             continue;
         fit->worst = off;

@@ -178,9 +178,11 @@ tv_err tv_bench_add_trial(tv_device *device, const tv_bench_options *options,
     if (options->progress)
         options->progress(options->context, result->name);
     bool reset = tv_bench_memory_reset();
+    tv_bench_moment begun = tv_bench_moment_times("");
     tv_err err = tv_bench_trial_open(device, shape, name, &trial);
     if (err == TV_OK)
         err = measure(device, &warm, &trial, peak, result);
+    tv_bench_result_others(result, &begun);
     result->training.host_bytes = reset ? (double)tv_bench_memory_peak() : NAN;
     tv_bench_trial_close(&trial);
     return tv_bench_result_fail(result, err);

@@ -11,7 +11,7 @@
 #   --precision  32-true (default), bf16-mixed
 #   --rounds     each times both, one after the other (default 3)
 #   --seconds    that each times in a round, behind its warm-up (default 4)
-#   --no-clip    PyTorch does not clip gradients, which takes it a few passes over them; Trivium does
+#   --no-clip    PyTorch does not clip gradients; Trivium does
 #   --program    default build/trivium         --python    one that has torch; /usr/bin/python3
 #
 # Debian: apt-get install python3-torch libopenblas0-openmp. On CPUs both take as many threads as

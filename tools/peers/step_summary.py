@@ -51,8 +51,9 @@ def main():
     print(f"{result['name']}, {training['parameters']:.0f} parameters, {report['date'][:10]}, "
           f"{report['host']['cpu']} with {report['host']['cores']} cores")
     print(f"Trivium {report['trivium']}: {report['device']['name']}, {report['device']['driver']}")
+    clips = "clipping" if about["clip"] else "no clipping"
     print(f"PyTorch {about['torch']}: {about['device']}, {about['threads']} threads, "
-          f"{about['precision']}, {'clipping' if about['clip'] else 'no clipping'}, attention by {about['attention']}, "
+          f"{about['precision']}, {clips}, attention by {about['attention']}, "
           f"{about['parameters']} parameters\n")
     print(f"tokens/s   {'median':>12} {'least':>12} {'most':>12}   medians of the rounds")
     print_rates("Trivium", own_medians, min(r["min"] for _, r in own),
@@ -62,8 +63,8 @@ def main():
     print(f"ratio      {statistics.median(own_medians) / statistics.median(peer_medians):12.3f} "
           f"{min(ratios):12.3f} {max(ratios):12.3f}   "
           + " ".join(f"{ratio:.3f}" for ratio in ratios))
-    print(f"others     had {100 * max(others(r) for r, _ in own):.0f} % of the cores' time at most, "
-          "while Trivium ran")
+    most = 100 * max(others(r) for r, _ in own)
+    print(f"others     had {most:.0f} % of the cores' time at most while Trivium ran")
     print(f"\nmemory     Trivium: plan {mib(training['plan_bytes'])}, whole process "
           f"{mib(training['host_bytes'])}; PyTorch: whole process {mib(peak['resident_bytes'])}"
           + (f", device {mib(peak['device_bytes'])}" if "device_bytes" in peak else ""))

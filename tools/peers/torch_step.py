@@ -4,10 +4,11 @@
     torch_step.py --shape L12,d768,H12,T64,B4,V50257 [--device cuda] [--precision bf16-mixed]
 
 The letters are those of trivium bench --shape: layers, width, heads, context, batch, vocabulary.
-Random tokens, fresh weights, AdamW with gradient clipping at 1 (--no-clip: without). Precisions: 32-true, and bf16-mixed
-(autocast; float weights). Attention is scaled_dot_product_attention where this PyTorch has it; else
-softmax over the whole matrix of scores. Prints one JSON line about itself, then one for each
-repeat, a few steps that are timed together: {"tokens_per_s": ...}; at last the peak memory.
+Random tokens, fresh weights, AdamW with gradient clipping at 1 (--no-clip: without). Precisions:
+32-true, and bf16-mixed (autocast; float weights). Attention is scaled_dot_product_attention where
+this PyTorch has it; else softmax over the whole matrix of scores. Prints one JSON line about
+itself, then one for each repeat, a few steps that are timed together: {"tokens_per_s": ...}; at
+last the peak memory.
 """
 import argparse
 import json
