@@ -143,5 +143,4 @@ void tv_emit(tv_lowering *lowering, const tv_node *node, const tv_launch *launch
         l->bytes = window_bytes(l);
     if (l->work == 0)
         l->work = 4 * l->bytes;
-    tv_prefer_cpu_kernel(lowering, l);
 }

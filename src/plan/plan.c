@@ -165,6 +165,8 @@ static tv_err record(tv_plan *plan)
             err = tv_freshen_gradients(&lowering, plan->graph, phase, fills);
     if (err == TV_OK)
         tv_merge_launches(&lowering, &plan->placement);
+    for (size_t i = 0; i < lowering.count && err == TV_OK; i++)
+        tv_prefer_cpu_kernel(&lowering, &lowering.launches[i]);
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
         err = record_phase(plan, &lowering, phase);
