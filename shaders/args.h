@@ -29,6 +29,13 @@ struct tv_args {
 #define TV_MATMUL_ACCUMULATE 1u
 #define TV_MATMUL_BIAS 2u
 
+// Where the subgroup's matmul kernels cannot take four elements at once (constant 1): rows of a, b
+// and c that do not start at multiples of 4, and a K that is none.
+#define TV_ODD_A 1u
+#define TV_ODD_B 2u
+#define TV_ODD_C 4u
+#define TV_ODD_K 8u
+
 // What adamw rounds at random (constant 2), and the site of its random numbers.
 #define TV_STOCHASTIC_WEIGHT 1u
 #define TV_STOCHASTIC_STATE 2u

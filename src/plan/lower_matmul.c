@@ -19,11 +19,11 @@ static const matmul_family families[] = {
 };
 enum { WIDE_LANES = 256, WIDE_BYTES = 16 << 10 };
 
-// The subgroup kernels read and write four floats at a time along rows.
-static bool goes_in_fours(const tv_product *p)
+// What keeps the subgroup kernels from reading and writing four elements at a time along rows.
+static uint32_t odd_parts(const tv_product *p)
 {
-    uint32_t all = p->a->columns | p->b->columns | p->c->columns | p->a_column | p->c_column;
-    return (all | (p->layout == TV_NT ? p->k : 0)) % 4 == 0;
+    return ((p->a->columns | p->a_column) % 4 ? TV_ODD_A : 0) | (p->b->columns % 4 ? TV_ODD_B : 0) |
+           ((p->c->columns | p->c_column) % 4 ? TV_ODD_C : 0) | (p->k % 4 ? TV_ODD_K : 0);
 }
 
 static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
@@ -33,9 +33,8 @@ static bool suits(const tv_lowering *lowering, const matmul_family *family, cons
                                         lowering->caps->shared_bytes >= WIDE_BYTES);
     if (!tv_device_has_kernel(lowering->device, family->names[p->layout]))
         return false;
-    return family->device == FOR_CPUS
-               ? lowering->caps->cpu_kernels
-               : family->group == lowering->caps->subgroup && goes_in_fours(p);
+    return family->device == FOR_CPUS ? lowering->caps->cpu_kernels
+                                      : family->group == lowering->caps->subgroup;
 }
 
 static size_t add_families(const tv_lowering *lowering, const tv_product *p, bool general,
@@ -44,9 +43,12 @@ static size_t add_families(const tv_lowering *lowering, const tv_product *p, boo
     size_t count = 0;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const matmul_family *f = &families[i];
+        uint32_t odd = f->device == FOR_SUBGROUPS ? odd_parts(p) : 0;
         if ((f->device == FOR_ALL) == general && suits(lowering, f, p))
-            variants[count++] = (tv_variant){
-                {.name = f->names[p->layout], .group = f->group}, f->tile_m, f->tile_n};
+            variants[count++] =
+                (tv_variant){{.name = f->names[p->layout], .group = f->group, .constants = {odd}},
+                             f->tile_m,
+                             f->tile_n};
     }
     return count;
 }
