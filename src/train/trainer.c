@@ -167,6 +167,7 @@ static tv_err start(trainer *t, const char *folder, bool resumed)
                                   .comm = t->comm,
                                   .share_device = t->share_device};
     TV_TRY(tv_session_open(c, &options, &t->session));
+    tv_progress_stage(t->progress, "setting weights", 0, 0);
     TV_TRY(set_weights(t, folder, resumed));
     if (resumed)
         compare_state(t, &t->state);
@@ -310,6 +311,8 @@ static tv_err one_step(trainer *t)
 
 static tv_err run(trainer *t)
 {
+    tv_progress_stage(t->progress, "first step: drivers compile kernels that are new to them", 0,
+                      0);
     t->window_start = tv_now_seconds();
     t->validated_step = UINT64_MAX;
     while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
