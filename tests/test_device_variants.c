@@ -1,4 +1,4 @@
-// Every variant of products and attention that the device has, through the table of cases: with
+// Every variant of products, and of what else has several kernels, through the table of cases: with
 // masks that leave one family of kernels after the other, and each tile of a family.
 #include "base/memory.h"
 #include "conformance/judge.h"
@@ -12,6 +12,9 @@
 
 static const char *const masks[] = {"", "no-coopmat2", "no-coopmat",
                                     "no-coopmat,no-subgroup,no-texel,no-cpu-kernels"};
+static const tv_op others[] = {TV_OP_ATTENTION, TV_OP_LINEAR_CROSS_ENTROPY,
+                               TV_OP_LAYERNORM, TV_OP_RMSNORM,
+                               TV_OP_GELU,      TV_OP_SWIGLU};
 enum { MASK_COUNT = sizeof masks / sizeof *masks, EVERY = 3 };
 
 static bool passes(tv_device *device, const tv_case *row, tv_dtype storage)
@@ -99,8 +102,8 @@ static void test_variants(void **state)
             print_message("%s\n", what);
             failed += run_cases(device, TV_OP_MATMUL, what);
             if (pick == 0 && m > 0) { // test_device_ops has the device as it is
-                failed += run_cases(device, TV_OP_ATTENTION, what);
-                failed += run_cases(device, TV_OP_LINEAR_CROSS_ENTROPY, what);
+                for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+                    failed += run_cases(device, others[i], what);
             }
         }
         unsetenv("TRIVIUM_TUNE");

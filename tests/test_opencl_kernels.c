@@ -223,6 +223,21 @@ static void works_without_a_cache(void **state)
     assert_ok(err);
 }
 
+static void drivers_may_keep_their_own(void **state)
+{
+    tv_device *device = *state;
+    const tv_kernel_code *code = row_of(device, "fill");
+    tv_text folder = {0};
+    tv_text_printf(&folder, "%s/trivium/opencl", cache);
+    empty_cache();
+    setenv("TRIVIUM_OPENCL_CACHE", "0", 1);
+    tv_err err = compile(device, code, code->opencl);
+    unsetenv("TRIVIUM_OPENCL_CACHE");
+    assert_ok(err);
+    assert_false(tv_path_exists(folder.data));
+    tv_text_finish(&folder);
+}
+
 // --------------------------------------------------------------------------------------- programs
 
 static void missing_bindings_are_noticed(void **state)
@@ -291,6 +306,7 @@ int main(void)
         cmocka_unit_test(binaries_are_kept),
         cmocka_unit_test(binaries_are_used),
         cmocka_unit_test(works_without_a_cache),
+        cmocka_unit_test(drivers_may_keep_their_own),
         cmocka_unit_test(missing_bindings_are_noticed),
         cmocka_unit_test(devices_are_told_apart),
         cmocka_unit_test(no_driver_is_no_error),

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -24,6 +25,9 @@ void tv_cl_cache_path(const tv_cl_device *device, const char *text, const char *
 {
     const tv_cl_physical *physical = &device->physical;
     tv_text key = {0};
+    const char *wanted = getenv("TRIVIUM_OPENCL_CACHE");
+    if (wanted && strcmp(wanted, "0") == 0)
+        return;
     if (tv_cache_dir(path) == TV_OK) {
         tv_text_puts(path, "/opencl");
         if (tv_make_dirs(path->data) == TV_OK) {
