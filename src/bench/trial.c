@@ -2,7 +2,6 @@
 #include "bench/trial.h"
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "base/rng.h"
 
 #include <inttypes.h>
@@ -10,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHECKED_STEPS = 2, SEED = 7, NORMALS = 1048573 }; // a prime: no two rows are the same
-static const double LOSS_TOLERANCE = 0.1;                // of the logarithm of the vocabulary
+enum { CHECKED_STEPS = 2, SEED = 7 };
+static const double LOSS_TOLERANCE = 0.1; // of the logarithm of the vocabulary
 
 // ----------------------------------------------------------------------------------- configuration
 
@@ -69,57 +68,14 @@ tv_err tv_bench_trial_open(tv_device *device, const tv_bench_shape *shape, const
     *trial = (tv_bench_trial){0};
     tv_config_init(&trial->config);
     TV_TRY(configure(&trial->config, shape, precision));
-    TV_TRY(tv_session_open(&trial->config, &options, &trial->session));
-    tv_rng rng = tv_rng_init(SEED, 0);
-    trial->normals = tv_alloc(NORMALS, sizeof *trial->normals);
-    for (size_t i = 0; i < NORMALS; i++)
-        trial->normals[i] = (float)tv_rng_normal(&rng);
-    return TV_OK;
+    return tv_session_open(&trial->config, &options, &trial->session);
 }
 
 void tv_bench_trial_close(tv_bench_trial *trial)
 {
     tv_session_close(&trial->session);
     tv_config_finish(&trial->config);
-    tv_free(trial->normals);
     *trial = (tv_bench_trial){0};
-}
-
-// ---------------------------------------------------------------------------------------- weights
-
-static void fresh_values(const tv_bench_trial *t, size_t index, float *values)
-{
-    const tv_tensor *w = t->session.graph->model->weights[index];
-    uint64_t count = tv_tensor_count(w), first = index * 65537;
-    float std = (float)w->weight->std, constant = w->weight->init == TV_INIT_ONES ? 1 : 0;
-    bool normal = w->weight->init == TV_INIT_NORMAL;
-    for (uint64_t i = 0; i < count; i++)
-        values[i] = normal ? std * t->normals[(first + i) % NORMALS] : constant;
-}
-
-// Weights as a new run has them, but from a table of random numbers: much faster for large models.
-static tv_err begin(tv_bench_trial *t)
-{
-    tv_session *s = &t->session;
-    const tv_model *model = s->graph->model;
-    tv_checkpoint_parts parts = tv_session_parts(s);
-    tv_err err = TV_OK;
-    for (size_t i = 0; i < model->weight_count && err == TV_OK; i++) {
-        const tv_tensor *w = model->weights[i];
-        uint64_t count = tv_tensor_count(w);
-        float *values = tv_alloc(count, sizeof *values);
-        fresh_values(t, i, values);
-        err = tv_plan_write(s->plan, w, 0, count, values);
-        if (err == TV_OK && w->master)
-            err = tv_plan_write(s->plan, w->master, 0, count, values);
-        tv_free(values);
-    }
-    TV_TRY(err);
-    TV_TRY(tv_weights_fill_tables(s->plan, model));
-    TV_TRY(tv_moments_clear(s->plan, model, &parts.moments));
-    t->state = (tv_train_state){0};
-    tv_session_enter(s, &t->state);
-    return TV_OK;
 }
 
 // ------------------------------------------------------------------------------------------- steps
@@ -146,6 +102,17 @@ tv_err tv_bench_trial_step(void *context, double *seconds)
     *seconds = tv_now_seconds() - start;
     if (t->meter)
         tv_bench_meter_tick(t->meter);
+    return TV_OK;
+}
+
+// As a new run begins.
+static tv_err begin(tv_bench_trial *t)
+{
+    tv_checkpoint_parts parts = tv_session_parts(&t->session);
+    TV_TRY(tv_weights_init(parts.plan, parts.model, SEED));
+    TV_TRY(tv_moments_clear(parts.plan, parts.model, &parts.moments));
+    t->state = (tv_train_state){0};
+    tv_session_enter(&t->session, &t->state);
     return TV_OK;
 }
 

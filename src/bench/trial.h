@@ -12,7 +12,6 @@ typedef struct tv_bench_trial {
     tv_train_state state;
     tv_step_report last;
     tv_bench_meter *meter; // ticks after each step; may be NULL
-    float *normals;        // what fresh weights are made of
 } tv_bench_trial;
 
 // The model with all that a session has, on a device that stays the caller's. Close it also after
