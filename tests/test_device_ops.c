@@ -1,7 +1,7 @@
 // Ops on a device: every row of the table of cases, and the update over many steps.
 #include "base/memory.h"
-#include "conformance/judge.h"
 #include "graph/ops.h"
+#include "harness/cases.h"
 #include "harness/harness.h"
 #include "plan/plan.h"
 
@@ -9,50 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool run_case(tv_device *device, const tv_case *row, tv_dtype storage)
-{
-    tv_trial trial;
-    tv_trial_result result;
-    tv_verdict verdicts[TV_VERDICTS];
-    char name[32];
-    tv_trial_init(&trial, row, storage);
-    bool good = tv_trial_run(&trial, device, &result) == TV_OK;
-    if (!good)
-        print_error("  %s\n", tv_error_message());
-    size_t count = good ? tv_judge(&trial, &result, verdicts) : 0;
-    for (size_t i = 0; i < count; i++) {
-        tv_verdict_name(&verdicts[i], name);
-        if (!verdicts[i].good)
-            print_error("  %s: %s\n", name, verdicts[i].why);
-        good &= verdicts[i].good;
-    }
-    tv_trial_result_finish(&result);
-    tv_trial_finish(&trial);
-    return good;
-}
-
-static void run_op(tv_device *device, tv_op op)
-{
-    size_t failed = 0, seen = 0;
-    for (size_t i = 0; i < tv_case_count; i++) {
-        if (tv_cases[i].op != op || !tv_test_takes(seen++, 1))
-            continue;
-        for (int k = 0; k < TV_STORAGE_COUNT; k++)
-            if (!run_case(device, &tv_cases[i], tv_storages[k])) {
-                char name[128];
-                tv_case_name(&tv_cases[i], name);
-                print_error("  in %s as %s\n", name, tv_dtype_name(tv_storages[k]));
-                failed++;
-            }
-    }
-    assert_int_equal(failed, 0);
-}
-
 // One test per op. Those without rows are parts of others': see test_every_op_is_covered.
 #define OP(name, kernel, inputs, outputs, lower, gradient)                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
-        run_op(*state, TV_OP_##name);                                                              \
+        assert_int_equal(tv_test_cases(*state, TV_OP_##name, 1, NULL), 0);                         \
     }
 #include "graph/ops.def"
 #undef OP

@@ -1,7 +1,7 @@
 // Every variant of products, and of what else has several kernels, through the table of cases: with
 // masks that leave one family of kernels after the other, and each tile of a family.
 #include "base/memory.h"
-#include "conformance/judge.h"
+#include "harness/cases.h"
 #include "harness/harness.h"
 #include "plan/lower.h"
 #include "plan/tune.h"
@@ -17,26 +17,6 @@ static const tv_op others[] = {TV_OP_ATTENTION, TV_OP_LINEAR_CROSS_ENTROPY,
                                TV_OP_GELU,      TV_OP_SWIGLU};
 enum { MASK_COUNT = sizeof masks / sizeof *masks, EVERY = 3 };
 
-static bool passes(tv_device *device, const tv_case *row, tv_dtype storage)
-{
-    tv_trial trial;
-    tv_trial_result result;
-    tv_verdict verdicts[TV_VERDICTS];
-    tv_trial_init(&trial, row, storage);
-    bool good = tv_trial_run(&trial, device, &result) == TV_OK;
-    if (!good)
-        print_error("  %s\n", tv_error_message());
-    size_t count = good ? tv_judge(&trial, &result, verdicts) : 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!verdicts[i].good)
-            print_error("  %s\n", verdicts[i].why);
-        good &= verdicts[i].good;
-    }
-    tv_trial_result_finish(&result);
-    tv_trial_finish(&trial);
-    return good;
-}
-
 // The largest number of variants that the device has for a product of some type and layout.
 static size_t most_variants(const tv_device *device)
 {
@@ -51,23 +31,6 @@ static size_t most_variants(const tv_device *device)
             most = tv_max_size(most, tv_product_variants(&lowering, &p, variants));
         }
     return most;
-}
-
-static size_t run_cases(tv_device *device, tv_op op, const char *what)
-{
-    size_t failed = 0, seen = 0;
-    for (size_t i = 0; i < tv_case_count; i++) {
-        if (tv_cases[i].op != op || !tv_test_takes(seen++, EVERY))
-            continue;
-        for (int k = 0; k < TV_STORAGE_COUNT; k++)
-            if (!passes(device, &tv_cases[i], tv_storages[k])) {
-                char name[128];
-                tv_case_name(&tv_cases[i], name);
-                print_error("  in %s as %s: %s\n", name, tv_dtype_name(tv_storages[k]), what);
-                failed++;
-            }
-    }
-    return failed;
 }
 
 static bool same_kernels(const tv_caps *a, const tv_caps *b)
@@ -100,10 +63,10 @@ static void test_variants(void **state)
             snprintf(what, sizeof what, "mask '%s', variant %zu of %zu", masks[m], pick, variants);
             setenv("TRIVIUM_TUNE", value, 1);
             print_message("%s\n", what);
-            failed += run_cases(device, TV_OP_MATMUL, what);
+            failed += tv_test_cases(device, TV_OP_MATMUL, EVERY, what);
             if (pick == 0 && m > 0) { // test_device_ops has the device as it is
                 for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-                    failed += run_cases(device, others[i], what);
+                    failed += tv_test_cases(device, others[i], EVERY, what);
             }
         }
         unsetenv("TRIVIUM_TUNE");
