@@ -73,8 +73,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 threads=${OMP_NUM_THREADS:-$(nproc)}
 
+# OpenBLAS knows best which of its kernels suit the CPU: an environment that names others halves it.
 peer_round() {
-  OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MALLOC_MMAP_THRESHOLD_=8589934592 \
+  env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OMP_NUM_THREADS="$threads" \
+    OPENBLAS_NUM_THREADS="$threads" MALLOC_MMAP_THRESHOLD_=8589934592 \
     MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 \
     "$python" "$root/tools/peers/torch_step.py" --shape "$sizes" --device "$peer" \
     --precision "$precision" --threads "$threads" --seconds "$seconds" ${clip[@]+"${clip[@]}"} \
