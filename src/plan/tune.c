@@ -30,7 +30,8 @@ struct tv_tuner {
 
 // ------------------------------------------------------------------------------------------ names
 
-// Sizes count by their order of magnitude in steps of 2.
+// Rows that do not go in eights are read in another way. Sizes count by their order of magnitude in
+// steps of 2.
 static unsigned magnitude(uint32_t n)
 {
     return (unsigned)ceil(log2(n));
@@ -40,9 +41,10 @@ static void name_kind(const tv_product *p, char kind[KEY_LENGTH])
 {
     static const char *const layouts[] = {[TV_NT] = "nt", [TV_NN] = "nn", [TV_TN] = "tn"};
     static const char *const types[] = {[TV_F32] = "f32", [TV_F16] = "f16", [TV_BF16] = "bf16"};
-    snprintf(kind, KEY_LENGTH, "%s %s %s %s 2^%u 2^%u 2^%u", layouts[p->layout], types[p->a->dtype],
-             types[p->b->dtype], types[p->c->dtype], magnitude(p->m), magnitude(p->n),
-             magnitude(p->k));
+    bool odd = (p->a->columns | p->b->columns | p->a_column) % 8 != 0;
+    snprintf(kind, KEY_LENGTH, "%s %s %s %s%s 2^%u 2^%u 2^%u", layouts[p->layout],
+             types[p->a->dtype], types[p->b->dtype], types[p->c->dtype], odd ? " odd" : "",
+             magnitude(p->m), magnitude(p->n), magnitude(p->k));
 }
 
 static void name_variant(const tv_variant *v, char name[KEY_LENGTH])
