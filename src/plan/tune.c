@@ -30,13 +30,13 @@ struct tv_tuner {
 
 // ------------------------------------------------------------------------------------------ names
 
-// Rows that do not go in eights are read in another way. Sizes count by their order of magnitude in
-// steps of 2.
+// Sizes count by their order of magnitude in steps of 2.
 static unsigned magnitude(uint32_t n)
 {
     return (unsigned)ceil(log2(n));
 }
 
+// Rows that do not go in eights are a kind of their own: matrix units read them in another way.
 static void name_kind(const tv_product *p, char kind[KEY_LENGTH])
 {
     static const char *const layouts[] = {[TV_NT] = "nt", [TV_NN] = "nn", [TV_TN] = "tn"};
