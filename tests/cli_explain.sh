@@ -28,7 +28,7 @@ run devices --no-selftest
 [ "$status" = 0 ] || cli_end
 expect "on a device" 0 train --explain small.yaml
 check "rates and fractions of what the device reaches" \
-  grep -Eq '^matmul_.* [0-9.]+ GFLOP/s +[0-9.]+ %$' out
+  grep -Eq '^matmul_.* [0-9.]+ G(FLOP|B)/s +[0-9.]+ %$' out
 check "nothing else is printed than the plan" test ! -s err
 expect "in halves" 0 train --explain small.yaml trainer.precision=bf16-mixed
 check "their products" grep -Eq '^matmul_nn[a-z0-9_]* +64x96x32 +bf16 +2 ' out
