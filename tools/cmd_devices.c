@@ -100,7 +100,7 @@ static const char *halves_text(const entry *e, char buffer[64])
 static const char *bf16_text(const entry *e, char buffer[64])
 {
     (void)buffer;
-    return e->used.bf16 ? "driver" : "bit operations";
+    return e->used.bf16 ? "bit operations, matrix units" : "bit operations";
 }
 
 static const char *products_text(const entry *e, char buffer[64])
