@@ -10,6 +10,13 @@ static tv_lower_rule *const rules[] = {
 #undef OP
 };
 
+uint8_t tv_storage_type(tv_dtype dtype)
+{
+    static const uint8_t types[] = {
+        [TV_F32] = TV_TYPE_F32, [TV_U32] = 0, [TV_F16] = TV_TYPE_F16, [TV_BF16] = TV_TYPE_BF16};
+    return types[dtype];
+}
+
 tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node)
 {
     return rules[node->op](lowering, node);

@@ -42,6 +42,9 @@ typedef struct tv_lowering {
     size_t count, capacity;
 } tv_lowering;
 
+// How elements of that type lie in a kernel's slot: TV_TYPE_*, 0 for unsigned ones.
+uint8_t tv_storage_type(tv_dtype dtype);
+
 // Appends the launches of a node. TV_EMEMORY if one row of a tensor exceeds max_range.
 tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node);
 

@@ -69,9 +69,6 @@ static const tv_spot *spot_of(const tv_plan *plan, const tv_tensor *tensor)
 
 // ----------------------------------------------------------------------------------- recording
 
-static const uint8_t storage_types[] = {
-    [TV_F32] = TV_TYPE_F32, [TV_U32] = 0, [TV_F16] = TV_TYPE_F16, [TV_BF16] = TV_TYPE_BF16};
-
 static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dispatch *dispatch)
 {
     *dispatch = (tv_dispatch){.binding_count = launch->window_count,
@@ -84,7 +81,7 @@ static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dis
         const tv_window *w = &launch->windows[i];
         const tv_spot *spot = spot_of(plan, w->tensor);
         uint64_t element = tv_dtype_bytes(w->tensor->dtype);
-        choice.storage[i] = storage_types[w->tensor->dtype];
+        choice.storage[i] = tv_storage_type(w->tensor->dtype);
         dispatch->bindings[i] = (tv_binding){.buffer = plan->buffers[spot->block],
                                              .offset = spot->offset + w->first * element,
                                              .size = tv_align_up(w->count * element, 16),

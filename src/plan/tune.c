@@ -111,12 +111,8 @@ tv_tuner *tv_tuner_open(tv_device *device)
     if (find_path(info, &t->path) != TV_OK)
         tv_debug("products are tuned anew each time: %s", tv_error_message());
     else if (tv_path_exists(t->path.data) &&
-             tv_file_read(t->path.data, FILE_LIMIT, &data, &size) == TV_OK) {
-        char *text = tv_alloc(size + 1, 1);
-        memcpy(text, data, size);
-        read_lines(t, text);
-        tv_free(text);
-    }
+             tv_file_read(t->path.data, FILE_LIMIT, &data, &size) == TV_OK)
+        read_lines(t, (char *)data); // a zero byte is behind it
     tv_free(data);
     return t;
 }
@@ -193,8 +189,6 @@ static void make_stand_in(stand_in *s, const tv_product *p, double budget)
 static tv_err record(tv_tuner *t, const stand_in *s, const tv_variant *v, tv_buffer *buffer,
                      tv_program *program)
 {
-    static const uint8_t types[] = {
-        [TV_F32] = TV_TYPE_F32, [TV_F16] = TV_TYPE_F16, [TV_BF16] = TV_TYPE_BF16};
     const tv_product *p = &s->product;
     tv_kernel_choice choice = v->choice;
     tv_dispatch dispatch = {
@@ -205,7 +199,7 @@ static tv_err record(tv_tuner *t, const stand_in *s, const tv_variant *v, tv_buf
         .label = "tuning"};
     const tv_tensor *tensors[] = {&s->a, &s->b, &s->c, &s->a};
     for (int i = 0; i < 4; i++) {
-        choice.storage[i] = types[tensors[i]->dtype];
+        choice.storage[i] = tv_storage_type(tensors[i]->dtype);
         dispatch.bindings[i] = (tv_binding){buffer, s->offsets[i % 3], s->bytes[i % 3],
                                             i == 2 ? TV_READ_WRITE : TV_READ};
     }
