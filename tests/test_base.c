@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "base/worker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -392,6 +393,44 @@ static void test_errors(void **state)
         assert_int_equal(tv_exit_code(cases[i].err), cases[i].code);
 }
 
+// Jobs run in order; the first failure is the one that is told, and ends the work.
+typedef struct task {
+    int *at, number;
+    tv_err err;
+} task;
+
+static tv_err do_task(void *context)
+{
+    task *t = context;
+    if (*t->at != t->number - 1)
+        return tv_fail(TV_EDATA, "job %d after %d", t->number, *t->at);
+    *t->at = t->number;
+    return t->err == TV_OK ? TV_OK : tv_fail(t->err, "job %d failed", t->number);
+}
+
+static void test_worker(void **state)
+{
+    (void)state;
+    enum { TASKS = 50, FAILING = 30 };
+    tv_worker *worker;
+    task tasks[TASKS];
+    int at = 0;
+    assert_int_equal(tv_worker_create(&worker), TV_OK);
+    assert_int_equal(tv_worker_wait(worker, 0), TV_OK);
+    for (int i = 0; i < TASKS; i++) {
+        tasks[i] = (task){&at, i + 1, i + 1 == FAILING ? TV_EIO : TV_OK};
+        assert_int_equal(tv_worker_give(worker, do_task, &tasks[i]), i + 1);
+    }
+    assert_int_equal(tv_worker_wait(worker, 0), TV_EIO);
+    assert_string_equal(tv_error_message(), "job 30 failed");
+    assert_int_equal(at, FAILING);
+    assert_true(tv_worker_is_over(worker, TASKS));
+    assert_false(tv_worker_is_over(worker, TASKS + 1));
+    tv_worker_destroy(&worker);
+    assert_null(worker);
+    tv_worker_destroy(&worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_arena_memory_is_zeroed_aligned_and_apart),
         cmocka_unit_test(test_fetching_pages_keeps_what_is_there),
         cmocka_unit_test(test_parallel_visits_each_piece_once),
+        cmocka_unit_test(test_worker),
         cmocka_unit_test(test_sizes_are_checked),
         cmocka_unit_test(test_errors),
     };

@@ -3,6 +3,7 @@
 #include "harness/harness.h"
 
 #include "base/memory.h"
+#include "base/worker.h"
 #include "dist/comm.h"
 #include "train/ranks.h"
 
@@ -57,6 +58,58 @@ static void check_sums(tv_comm *comm)
     tv_free(values);
 }
 
+// Pieces of different sizes, one of them of more floats than travel at a time.
+static void check_pieces(tv_comm *comm)
+{
+    static const uint64_t counts[RANKS] = {5, 0, MANY};
+    const uint64_t sizes[RANKS] = {3, MANY, 0};
+    uint32_t rank = tv_comm_rank(comm);
+    uint64_t sent = tv_comm_sent_bytes(comm), own = rank == 0 ? 0 : 5;
+    float *values = tv_alloc(MANY + 5, sizeof *values);
+    for (size_t i = 0; i < MANY + 5; i++)
+        values[i] = value_of(rank, i);
+    REQUIRE(tv_comm_reduce_scatter_f32(comm, values, counts) == TV_OK);
+    for (size_t i = 0; i < MANY + 5; i++) {
+        double sum = value_of(0, i) + (double)value_of(1, i) + value_of(2, i);
+        bool mine = rank != 1 && i >= own && i < own + counts[rank];
+        REQUIRE(values[i] == (mine ? (float)sum : value_of(rank, i)));
+    }
+    REQUIRE(tv_comm_sent_bytes(comm) - sent == 4 * (MANY + 5 - counts[rank]));
+    char *bytes = (char *)values;
+    memset(bytes, (int)rank, 3 + MANY);
+    REQUIRE(tv_comm_all_gather(comm, bytes, sizes) == TV_OK);
+    for (size_t i = 0; i < 3 + MANY; i++)
+        REQUIRE(bytes[i] == (i >= 3));
+    tv_free(values);
+}
+
+static tv_err sum_behind(void *context)
+{
+    float *values = tv_alloc(MANY, sizeof *values);
+    for (size_t i = 0; i < MANY; i++)
+        values[i] = 1;
+    tv_err err = tv_comm_sum_f32(tv_comm_behind(context), values, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        REQUIRE(values[i] == RANKS);
+    tv_free(values);
+    return err;
+}
+
+// Both lanes at once, and in another order on each rank.
+static void check_behind(tv_comm *comm)
+{
+    tv_worker *worker;
+    REQUIRE(tv_worker_create(&worker) == TV_OK);
+    for (int i = 0; i < 5; i++)
+        tv_worker_give(worker, sum_behind, comm);
+    for (uint64_t i = 0; i < 200; i++) {
+        uint64_t largest = i + tv_comm_rank(comm);
+        REQUIRE(tv_comm_max(comm, &largest, 1) == TV_OK && largest == i + RANKS - 1);
+    }
+    REQUIRE(tv_worker_wait(worker, 0) == TV_OK);
+    tv_worker_destroy(&worker);
+}
+
 static void check_data(tv_comm *comm)
 {
     uint32_t rank = tv_comm_rank(comm), all[RANKS], smallest = 7 - rank;
@@ -101,6 +154,8 @@ static int run_rank(void)
     REQUIRE(tv_comm_size(comm) == RANKS && tv_comm_local_size(comm) == RANKS);
     REQUIRE(tv_comm_local_rank(comm) == tv_comm_rank(comm));
     check_sums(comm);
+    check_pieces(comm);
+    check_behind(comm);
     check_data(comm);
     check_comparison(comm);
     check_agreement(comm);

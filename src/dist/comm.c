@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "dist/link.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@ enum {
 
 struct tv_comm {
     const tv_link *link;
+    int lane;
+    tv_comm *behind; // the second lane; NULL in itself
     tv_link_place place;
     char host[64];
     bool broken;
@@ -24,6 +27,7 @@ struct tv_comm {
     char line[LINE_MAX_BYTES]; // its error line
     int *counts, *offsets;     // of each rank's piece
     float *pieces;             // [size][own count]
+    _Atomic uint64_t sent;     // bytes
 };
 
 // --------------------------------------------------------------------------------------- launch
@@ -61,6 +65,13 @@ static tv_err open_link(tv_comm *c)
     return TV_OK;
 }
 
+static void make_room(tv_comm *c)
+{
+    c->counts = tv_alloc(c->place.size, sizeof *c->counts);
+    c->offsets = tv_alloc(c->place.size, sizeof *c->offsets);
+    c->pieces = tv_alloc(PIECE + (size_t)c->place.size, sizeof *c->pieces);
+}
+
 tv_err tv_comm_open(tv_comm **comm)
 {
     *comm = NULL;
@@ -74,9 +85,12 @@ tv_err tv_comm_open(tv_comm **comm)
         return err;
     }
     gethostname(c->host, sizeof c->host - 1);
-    c->counts = tv_alloc(c->place.size, sizeof *c->counts);
-    c->offsets = tv_alloc(c->place.size, sizeof *c->offsets);
-    c->pieces = tv_alloc(PIECE + (size_t)c->place.size, sizeof *c->pieces);
+    c->behind = tv_alloc(1, sizeof *c->behind);
+    *c->behind = *c;
+    c->behind->behind = NULL;
+    c->behind->lane = 1;
+    make_room(c);
+    make_room(c->behind);
     *comm = c;
     return TV_OK;
 }
@@ -109,17 +123,28 @@ void tv_comm_describe(char out[128])
 
 #endif
 
-void tv_comm_close(tv_comm **comm)
+static void free_lane(tv_comm *c)
 {
-    tv_comm *c = *comm;
     if (!c)
         return;
-    c->link->close();
+    free_lane(c->behind);
     tv_free(c->counts);
     tv_free(c->offsets);
     tv_free(c->pieces);
     tv_free(c);
+}
+
+void tv_comm_close(tv_comm **comm)
+{
+    if (*comm)
+        (*comm)->link->close();
+    free_lane(*comm);
     *comm = NULL;
+}
+
+tv_comm *tv_comm_behind(tv_comm *comm)
+{
+    return comm ? comm->behind : NULL;
 }
 
 uint32_t tv_comm_rank(const tv_comm *comm)
@@ -158,55 +183,119 @@ static tv_err note(tv_comm *comm, tv_err err)
 
 tv_err tv_comm_barrier(tv_comm *comm)
 {
-    return comm ? note(comm, comm->link->barrier()) : TV_OK;
+    return comm ? note(comm, comm->link->barrier(comm->lane)) : TV_OK;
 }
 
 tv_err tv_comm_broadcast(tv_comm *comm, void *data, size_t size)
 {
-    return comm ? note(comm, comm->link->broadcast(0, data, size)) : TV_OK;
+    return comm ? note(comm, comm->link->broadcast(comm->lane, 0, data, size)) : TV_OK;
 }
 
 tv_err tv_comm_gather(tv_comm *comm, const void *mine, size_t size, void *all)
 {
     if (comm)
-        return note(comm, comm->link->gather(mine, size, all));
+        return note(comm, comm->link->gather(comm->lane, mine, size, all));
     memcpy(all, mine, size);
     return TV_OK;
 }
 
 tv_err tv_comm_max(tv_comm *comm, uint64_t *values, size_t count)
 {
-    return comm ? note(comm, comm->link->max(values, count)) : TV_OK;
+    return comm ? note(comm, comm->link->max(comm->lane, values, count)) : TV_OK;
 }
 
-// Each rank adds up its own piece and hands the sums out: what one rank computed and all others
-// copied is the same everywhere, which MPI_Allreduce does not promise for floats. It moves no more
-// data than a ring does: 2 (size - 1) / size of the values, in and out.
-static tv_err sum_piece(tv_comm *c, float *values, size_t count)
+// Part `part` of every piece, each of at most `most` floats.
+static tv_err reduce_part(tv_comm *c, float *values, const uint64_t *counts, uint64_t most,
+                          uint64_t part)
 {
-    size_t size = c->place.size, rank = c->place.rank;
-    for (size_t r = 0; r < size; r++) {
-        size_t first = count * r / size, end = count * (r + 1) / size;
-        c->offsets[r] = (int)first;
-        c->counts[r] = (int)(end - first);
+    uint64_t offset = 0, first = part * most;
+    for (uint32_t r = 0; r < c->place.size; r++) {
+        uint64_t skipped = tv_min_size(first, counts[r]);
+        c->offsets[r] = (int)(offset + skipped);
+        c->counts[r] = (int)tv_min_size(most, counts[r] - skipped);
+        offset += counts[r];
+        c->sent += r == c->place.rank ? 0 : (uint64_t)c->counts[r] * sizeof *values;
     }
-    size_t own = (size_t)c->counts[rank];
-    float *sums = values + c->offsets[rank];
-    TV_TRY(c->link->exchange(values, c->counts, c->offsets, c->pieces, (int)own));
+    size_t own = (size_t)c->counts[c->place.rank];
+    float *sums = values + c->offsets[c->place.rank];
+    TV_TRY(c->link->exchange(c->lane, values, c->counts, c->offsets, c->pieces, (int)own));
     for (size_t i = 0; i < own; i++) {
         double sum = c->pieces[i];
-        for (size_t r = 1; r < size; r++)
+        for (size_t r = 1; r < c->place.size; r++)
             sum += c->pieces[r * own + i];
         sums[i] = (float)sum;
     }
-    return c->link->share(values, c->counts, c->offsets);
+    return TV_OK;
+}
+
+// Each rank adds up its own piece and hands the sums out: what one rank computed and all others
+// copied is the same everywhere, which MPI_Allreduce does not promise for floats. Both halves
+// together move no more data than a ring does: 2 (size - 1) / size of the values, in and out.
+tv_err tv_comm_reduce_scatter_f32(tv_comm *comm, float *values, const uint64_t *counts)
+{
+    uint64_t largest = 0, total = 0;
+    for (uint32_t r = 0; comm && r < comm->place.size; r++) {
+        largest = counts[r] > largest ? counts[r] : largest;
+        total += counts[r];
+    }
+    TV_CHECK(total <= INT_MAX, "%llu floats are too many at once", (unsigned long long)total);
+    uint64_t most = comm ? PIECE / comm->place.size + 1 : 0;
+    for (uint64_t part = 0; part * most < largest; part++)
+        TV_TRY(note(comm, reduce_part(comm, values, counts, most, part)));
+    return TV_OK;
+}
+
+static tv_err share(tv_comm *c, char *values, const uint64_t *sizes)
+{
+    uint64_t offset = 0;
+    c->sent += sizes[c->place.rank] * (c->place.size - 1);
+    for (uint32_t r = 0; r < c->place.size; r++)
+        offset += sizes[r];
+    bool small = offset <= INT_MAX;
+    offset = 0;
+    for (uint32_t r = 0; r < c->place.size; r++) {
+        if (small) {
+            c->offsets[r] = (int)offset;
+            c->counts[r] = (int)sizes[r];
+        } else {
+            TV_TRY(c->link->broadcast(c->lane, r, values + offset, sizes[r]));
+        }
+        offset += sizes[r];
+    }
+    return small ? c->link->share(c->lane, values, c->counts, c->offsets) : TV_OK;
+}
+
+tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes)
+{
+    return comm ? note(comm, share(comm, values, sizes)) : TV_OK;
+}
+
+static tv_err sum_piece(tv_comm *c, float *values, uint64_t count, uint64_t *counts)
+{
+    uint32_t size = c->place.size;
+    for (uint32_t r = 0; r < size; r++)
+        counts[r] = count * (r + 1) / size - count * r / size;
+    TV_TRY(tv_comm_reduce_scatter_f32(c, values, counts));
+    for (uint32_t r = 0; r < size; r++)
+        counts[r] *= sizeof *values;
+    return tv_comm_all_gather(c, values, counts);
 }
 
 tv_err tv_comm_sum_f32(tv_comm *comm, float *values, size_t count)
 {
-    for (size_t done = 0; comm && done < count; done += PIECE)
-        TV_TRY(note(comm, sum_piece(comm, values + done, tv_min_size(count - done, PIECE))));
-    return TV_OK;
+    if (!comm)
+        return TV_OK;
+    uint64_t *counts = tv_alloc(comm->place.size, sizeof *counts);
+    tv_err err = TV_OK;
+    for (size_t done = 0; done < count && err == TV_OK; done += PIECE)
+        err = sum_piece(comm, values + done, tv_min_size(count - done, PIECE), counts);
+    tv_free(counts);
+    return err;
+}
+
+uint64_t tv_comm_sent_bytes(const tv_comm *comm)
+{
+    return comm ? comm->sent + (comm->behind ? comm->behind->sent : 0) : 0;
 }
 
 tv_err tv_comm_sum_f64(tv_comm *comm, double *values, size_t count)
@@ -234,7 +323,7 @@ static tv_err spread(tv_comm *c, uint32_t rank, tv_err code)
         snprintf(c->line, sizeof c->line, "rank %u on %s: %s", rank, c->host, tv_error_message());
     else if (rank == c->place.rank)
         snprintf(c->line, sizeof c->line, "%s", tv_error_message());
-    TV_TRY(note(c, c->link->broadcast(rank, c->line, sizeof c->line)));
+    TV_TRY(note(c, c->link->broadcast(c->lane, rank, c->line, sizeof c->line)));
     c->agreed = code;
     return tv_fail(code, "%s", c->line);
 }

@@ -10,7 +10,8 @@
 // that follows work which can fail stands tv_comm_agree: a rank that failed goes straight to the
 // next one on its way, meets the others there, and all of them return the same error.
 //
-// One thread calls. A rank that hangs, hangs them all; a rank that dies makes mpirun end the job.
+// One thread calls; a second one has tv_comm_behind. A rank that hangs, hangs them all; a rank that
+// dies makes mpirun end the job.
 #ifndef TV_DIST_COMM_H
 #define TV_DIST_COMM_H
 
@@ -34,6 +35,10 @@ uint32_t tv_comm_local_rank(const tv_comm *comm); // among the ranks on this mac
 uint32_t tv_comm_local_size(const tv_comm *comm);
 const char *tv_comm_host(const tv_comm *comm); // this machine's name
 
+// The same ranks, for work that goes on behind the caller's back (base/worker.h): its calls never
+// meet those on `comm`, and another thread makes them. It belongs to `comm`; NULL for NULL.
+tv_comm *tv_comm_behind(tv_comm *comm);
+
 tv_err tv_comm_barrier(tv_comm *comm);
 tv_err tv_comm_broadcast(tv_comm *comm, void *data, size_t size); // from rank 0
 // all [size of comm * size] receives every rank's `mine`, in rank order.
@@ -44,6 +49,14 @@ tv_err tv_comm_gather(tv_comm *comm, const void *mine, size_t size, void *all);
 tv_err tv_comm_sum_f32(tv_comm *comm, float *values, size_t count);
 tv_err tv_comm_sum_f64(tv_comm *comm, double *values, size_t count); // for a few values
 tv_err tv_comm_max(tv_comm *comm, uint64_t *values, size_t count);
+
+// The two halves of a sum over ranks, for `values` in as many pieces as there are ranks, one behind
+// the other: each rank adds up its own piece, the others' keep what they hold; and each hands its
+// own piece out. counts and sizes [ranks]: floats and bytes of the pieces.
+tv_err tv_comm_reduce_scatter_f32(tv_comm *comm, float *values, const uint64_t *counts);
+tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes);
+// Bytes that this rank has sent to others in sums, reductions and gathers so far, here and behind.
+uint64_t tv_comm_sent_bytes(const tv_comm *comm);
 
 // Tells the others how this rank fared. TV_OK if all passed TV_OK; else the code and the error line
 // of the lowest rank that failed, on every rank. From then on it returns that at once, without

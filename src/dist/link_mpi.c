@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +27,10 @@ static tv_err check(int result, const char *what)
 
 enum { SPINS = 1000, NAP_NANOSECONDS = 50000 };
 
+static MPI_Comm lanes[TV_LANES];
+// Held during each call of MPI, which then need not allow several threads at once.
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
 // Waits for a collective call. MPI's own waiting keeps a core busy, which a software device on this
 // machine, or another rank, has better use for: so the wait soon turns into naps.
 static tv_err finish(int started, const char *what, MPI_Request *request)
@@ -36,16 +41,22 @@ static tv_err finish(int started, const char *what, MPI_Request *request)
     for (int spins = 0; !done; spins++) {
         if (spins > SPINS)
             nanosleep(&nap, NULL);
-        TV_TRY(check(MPI_Test(request, &done, MPI_STATUS_IGNORE), what));
+        pthread_mutex_lock(&turn);
+        int result = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        pthread_mutex_unlock(&turn);
+        TV_TRY(check(result, what));
     }
     return TV_OK;
 }
 
 // A non-blocking collective over all ranks, to its end.
-#define COLLECTIVE(call, ...)                                                                      \
+#define COLLECTIVE(lane, call, ...)                                                                \
     do {                                                                                           \
         MPI_Request request;                                                                       \
-        TV_TRY(finish(MPI_##call(__VA_ARGS__, MPI_COMM_WORLD, &request), "MPI_" #call, &request)); \
+        pthread_mutex_lock(&turn);                                                                 \
+        int started = MPI_##call(__VA_ARGS__, lanes[lane], &request);                              \
+        pthread_mutex_unlock(&turn);                                                               \
+        TV_TRY(finish(started, "MPI_" #call, &request));                                           \
     } while (0)
 
 static tv_err find_place(tv_link_place *place)
@@ -67,8 +78,14 @@ static tv_err find_place(tv_link_place *place)
 static tv_err mpi_open(tv_link_place *place)
 {
     int provided;
-    MPI(Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &provided);
-    return find_place(place);
+    MPI(Init_thread, NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
+    TV_TRY(find_place(place));
+    if (provided < MPI_THREAD_SERIALIZED)
+        return tv_fail(TV_ENET, "this MPI library was built without threads; use one that has them "
+                                "(Open MPI and MPICH do by default)");
+    for (int i = 0; i < TV_LANES; i++)
+        MPI(Comm_dup, MPI_COMM_WORLD, &lanes[i]); // and its error handler
+    return TV_OK;
 }
 
 static void mpi_close(void)
@@ -76,62 +93,66 @@ static void mpi_close(void)
     MPI_Finalize();
 }
 
-static tv_err mpi_barrier(void)
+static tv_err mpi_barrier(int lane)
 {
     MPI_Request request;
-    return finish(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier", &request);
+    pthread_mutex_lock(&turn);
+    int started = MPI_Ibarrier(lanes[lane], &request);
+    pthread_mutex_unlock(&turn);
+    return finish(started, "MPI_Ibarrier", &request);
 }
 
-static tv_err mpi_broadcast(uint32_t root, void *data, size_t size)
+static tv_err mpi_broadcast(int lane, uint32_t root, void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
         size_t part = tv_min_size(size - done, INT_MAX);
-        COLLECTIVE(Ibcast, (char *)data + done, (int)part, MPI_BYTE, (int)root);
+        COLLECTIVE(lane, Ibcast, (char *)data + done, (int)part, MPI_BYTE, (int)root);
         done += part;
     }
     return TV_OK;
 }
 
-static tv_err mpi_gather(const void *mine, size_t size, void *all)
+static tv_err mpi_gather(int lane, const void *mine, size_t size, void *all)
 {
     TV_CHECK(size <= INT_MAX, "gather of %zu bytes", size);
-    COLLECTIVE(Iallgather, mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE);
+    COLLECTIVE(lane, Iallgather, mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE);
     return TV_OK;
 }
 
-static tv_err mpi_max(uint64_t *values, size_t count)
+static tv_err mpi_max(int lane, uint64_t *values, size_t count)
 {
     TV_CHECK(count <= INT_MAX, "max of %zu values", count);
-    COLLECTIVE(Iallreduce, MPI_IN_PLACE, values, (int)count, MPI_UINT64_T, MPI_MAX);
+    COLLECTIVE(lane, Iallreduce, MPI_IN_PLACE, values, (int)count, MPI_UINT64_T, MPI_MAX);
     return TV_OK;
 }
 
-static tv_err exchange(const float *values, const int *counts, const int *offsets, float *pieces,
-                       const int *own_counts, const int *own_offsets)
+static tv_err exchange(int lane, const float *values, const int *counts, const int *offsets,
+                       float *pieces, const int *own_counts, const int *own_offsets)
 {
-    COLLECTIVE(Ialltoallv, values, counts, offsets, MPI_FLOAT, pieces, own_counts, own_offsets,
-               MPI_FLOAT);
+    COLLECTIVE(lane, Ialltoallv, values, counts, offsets, MPI_FLOAT, pieces, own_counts,
+               own_offsets, MPI_FLOAT);
     return TV_OK;
 }
 
-static tv_err mpi_exchange(const float *values, const int *counts, const int *offsets,
+static tv_err mpi_exchange(int lane, const float *values, const int *counts, const int *offsets,
                            float *pieces, int own_count)
 {
     int size;
-    MPI(Comm_size, MPI_COMM_WORLD, &size);
+    MPI(Comm_size, lanes[lane], &size);
     int *own = tv_alloc(2 * (size_t)size, sizeof *own); // counts, then offsets
     for (int r = 0; r < size; r++) {
         own[r] = own_count;
         own[size + r] = r * own_count;
     }
-    tv_err err = exchange(values, counts, offsets, pieces, own, own + size);
+    tv_err err = exchange(lane, values, counts, offsets, pieces, own, own + size);
     tv_free(own);
     return err;
 }
 
-static tv_err mpi_share(float *values, const int *counts, const int *offsets)
+static tv_err mpi_share(int lane, void *bytes, const int *sizes, const int *offsets)
 {
-    COLLECTIVE(Iallgatherv, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts, offsets, MPI_FLOAT);
+    COLLECTIVE(lane, Iallgatherv, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, bytes, sizes, offsets,
+               MPI_BYTE);
     return TV_OK;
 }
 
