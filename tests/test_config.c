@@ -84,6 +84,7 @@ static const struct {
     {"trainer.max_steps", "50"},
     {"trainer.global_batch_size", "8"},
     {"trainer.micro_batch_size", "2"},
+    {"trainer.bucket_cap_mb", "12.5"},
     {"trainer.precision", "bf16-mixed"},
     {"trainer.loss_scale", "1024.0"},
     {"trainer.gradient_clip_val", "0.5"},

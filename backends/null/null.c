@@ -80,6 +80,11 @@ static tv_err buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64
     return TV_OK;
 }
 
+static void *buffer_host(tv_buffer *buffer)
+{
+    return ((null_buffer *)buffer)->data;
+}
+
 // The plainest flavour: its descriptors are those of a GPU.
 static const tv_kernel_code *kernel_find(const tv_device *device, const char *name)
 {
@@ -195,6 +200,7 @@ const tv_backend tv_backend_null = {
     .buffer_destroy = buffer_destroy,
     .buffer_write = buffer_write,
     .buffer_read = buffer_read,
+    .buffer_host = buffer_host,
     .kernel_find = kernel_find,
     .kernel_create = kernel_create,
     .kernel_destroy = kernel_destroy,

@@ -37,6 +37,8 @@ static tv_err find_physical(tv_cl_device *device, const tv_device_info *info)
 static void close_device(tv_device *head)
 {
     tv_cl_device *device = (tv_cl_device *)head;
+    if (device->copy_queue)
+        device->cl.clReleaseCommandQueue(device->copy_queue);
     if (device->queue)
         device->cl.clReleaseCommandQueue(device->queue);
     if (device->context)
@@ -86,6 +88,7 @@ const tv_backend tv_backend_opencl = {
     .buffer_destroy = tv_cl_buffer_destroy,
     .buffer_write = tv_cl_buffer_write,
     .buffer_read = tv_cl_buffer_read,
+    .buffer_peek = tv_cl_buffer_peek,
     .kernel_find = tv_cl_kernel_find,
     .kernel_create = tv_cl_kernel_create,
     .kernel_destroy = tv_cl_kernel_destroy,

@@ -111,7 +111,8 @@ typedef struct tv_cl_device {
     const tv_caps *caps; // masked
     tv_cl_command_buffers command_buffers;
     cl_context context;
-    cl_command_queue queue; // in order, with profiling
+    cl_command_queue queue;      // in order, with profiling
+    cl_command_queue copy_queue; // for copies beside programs; NULL until the first
 } tv_cl_device;
 
 typedef struct tv_cl_buffer {
@@ -136,6 +137,7 @@ tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, 
 // `size` bytes of the buffer from `offset` on as a memory object that the buffer owns.
 tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, uint64_t size, cl_mem *window);
 tv_err tv_cl_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+tv_err tv_cl_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 
 // cl_kernel.c
 const tv_kernel_code *tv_cl_kernel_find(const tv_device *device, const char *name);

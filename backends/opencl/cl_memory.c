@@ -137,3 +137,16 @@ tv_err tv_cl_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t 
     memcpy(data, mapped, size);
     return unmap(buffer, mapped);
 }
+
+tv_err tv_cl_buffer_peek(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
+{
+    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    tv_cl_device *device = device_of(buffer);
+    cl_int status = CL_SUCCESS;
+    if (!device->copy_queue)
+        device->copy_queue =
+            device->cl.clCreateCommandQueue(device->context, device->physical.handle, 0, &status);
+    TV_TRY(tv_cl_status(status, "clCreateCommandQueue"));
+    return CL(device->cl.clEnqueueReadBuffer(device->copy_queue, buffer->memory, CL_TRUE, offset,
+                                             size, data, 0, NULL, NULL));
+}

@@ -180,6 +180,7 @@ const tv_backend tv_backend_vulkan = {
     .buffer_destroy = tv_vk_buffer_destroy,
     .buffer_write = tv_vk_buffer_write,
     .buffer_read = tv_vk_buffer_read,
+    .buffer_host = tv_vk_buffer_host,
     .kernel_find = tv_vk_kernel_find,
     .kernel_create = tv_vk_kernel_create,
     .kernel_destroy = tv_vk_kernel_destroy,

@@ -116,6 +116,7 @@ tv_err tv_vk_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer)
 void tv_vk_buffer_destroy(tv_buffer *buffer);
 tv_err tv_vk_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 tv_err tv_vk_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+void *tv_vk_buffer_host(tv_buffer *buffer);
 void tv_vk_staging_finish(tv_vk_device *device);
 
 // vk_kernel.c

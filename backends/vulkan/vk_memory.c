@@ -251,6 +251,13 @@ tv_err tv_vk_buffer_write(tv_buffer *head, uint64_t offset, const void *data, ui
     return TV_OK;
 }
 
+void *tv_vk_buffer_host(tv_buffer *head)
+{
+    const tv_vk_memory *memory = &((tv_vk_buffer *)head)->memory;
+    bool plain = memory->flags & CACHED && memory->flags & COHERENT;
+    return plain ? memory->mapped : NULL;
+}
+
 tv_err tv_vk_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
 {
     tv_vk_device *device = (tv_vk_device *)head->device;

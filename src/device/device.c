@@ -225,6 +225,30 @@ tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t s
     return tv_device_note(device, err);
 }
 
+void *tv_buffer_host(tv_buffer *buffer)
+{
+    const tv_backend *backend = buffer->device->backend;
+    return backend->buffer_host ? backend->buffer_host(buffer) : NULL;
+}
+
+tv_err tv_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size)
+{
+    check_window(buffer, offset, data, size);
+    tv_device *device = buffer->device;
+    const uint8_t *host = tv_buffer_host(buffer);
+    if (!host && !device->backend->buffer_peek)
+        return tv_buffer_read(buffer, offset, data, size);
+    TV_TRY(tv_device_alive(device));
+    if (host && size > 0)
+        memcpy(data, host + offset, size);
+    if (host || size == 0)
+        return TV_OK;
+    double since = tv_thread_seconds();
+    tv_err err = device->backend->buffer_peek(buffer, offset, data, size);
+    tv_device_count_driver(device, since);
+    return tv_device_note(device, err);
+}
+
 void tv_device_count_driver(tv_device *device, double since)
 {
     pthread_mutex_lock(&device->lock);

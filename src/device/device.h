@@ -126,6 +126,14 @@ uint64_t tv_buffer_size(const tv_buffer *buffer);
 tv_err tv_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 
+// Reads while programs run: the caller has waited for a mark behind which nothing in flight writes
+// the window. Where a device cannot copy beside a program, this waits like tv_buffer_read.
+tv_err tv_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+
+// The buffer's memory itself, where the host reads and writes it as fast as its own; else NULL. The
+// rule of tv_buffer_peek holds for reading it, and for writing that nothing in flight uses it.
+void *tv_buffer_host(tv_buffer *buffer);
+
 // ------------------------------------------------------------------------------------- kernels
 
 typedef struct tv_kernel_choice {

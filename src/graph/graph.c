@@ -31,6 +31,7 @@ void tv_graph_destroy(tv_graph **graph)
     tv_arena_finish(&(*graph)->arena);
     tv_free((*graph)->tensors);
     tv_free((*graph)->nodes);
+    tv_free((*graph)->watches);
     tv_free(*graph);
     *graph = NULL;
 }
@@ -45,6 +46,16 @@ void tv_graph_fresh_gradients(tv_graph *graph)
 {
     TV_CHECK(graph->phase < 64 && graph->fresh == 0, "phase %u cannot start afresh", graph->phase);
     graph->fresh = UINT64_C(1) << graph->phase;
+}
+
+uint32_t tv_graph_watch(tv_graph *graph, uint32_t phase, tv_tensor *const *tensors, size_t count)
+{
+    tv_tensor **list = tv_arena_alloc(&graph->arena, count, sizeof *list);
+    for (size_t i = 0; i < count; i++)
+        list[i] = tensors[i];
+    TV_RESERVE(graph->watches, graph->watch_capacity, graph->watch_count + 1);
+    graph->watches[graph->watch_count] = (tv_watch){phase, list, count};
+    return (uint32_t)graph->watch_count++;
 }
 
 tv_tensor *tv_graph_tensor(tv_graph *graph, tv_kind kind, tv_dtype dtype, uint32_t rows,

@@ -89,12 +89,21 @@ struct tv_node {
     tv_tensor *out[TV_NODE_OUTPUTS];
 };
 
+// Tensors that the host waits for while a program runs on: see tv_graph_watch.
+typedef struct tv_watch {
+    uint32_t phase;
+    tv_tensor **tensors;
+    size_t count;
+} tv_watch;
+
 typedef struct tv_graph {
     tv_arena arena;
     tv_tensor **tensors;
     size_t tensor_count, tensor_capacity;
     tv_node **nodes;
     size_t node_count, node_capacity;
+    tv_watch *watches;
+    size_t watch_count, watch_capacity;
     uint32_t phase; // of nodes added next
     uint32_t phase_count;
     uint64_t fresh;   // bit per phase: its gradients start afresh
@@ -118,6 +127,10 @@ uint32_t tv_graph_new_phase(tv_graph *graph);
 // Nodes of the current phase find the gradients of all weights to be 0, whatever they were before:
 // nothing need clear them. For one phase, below 64.
 void tv_graph_fresh_gradients(tv_graph *graph);
+
+// The program of `phase` shall tell when it has written the last of these tensors, which persist.
+// Returns the number of the watch, from 0, for tv_plan_wait_watch. The list is copied.
+uint32_t tv_graph_watch(tv_graph *graph, uint32_t phase, tv_tensor *const *tensors, size_t count);
 
 // A tensor that the host or a node fills. The name is copied.
 tv_tensor *tv_graph_tensor(tv_graph *graph, tv_kind kind, tv_dtype dtype, uint32_t rows,

@@ -23,6 +23,7 @@ struct tv_plan {
     tv_buffer **buffers; // one per block
     uint8_t **shadows;   // host copies of blocks of feeds and results, NULL for others
     phase_program *phases;
+    tv_mark *marks; // one per watch
 };
 
 // ------------------------------------------------------------------------------------- memory
@@ -104,9 +105,45 @@ static tv_err make_dispatches(const tv_plan *plan, const tv_lowering *lowering, 
     return TV_OK;
 }
 
-// Level after level, with a barrier in between.
-static void record_levels(phase_program *p, const tv_dispatch *dispatches,
-                          const tv_launch *const *launches, const uint32_t *levels, size_t count)
+static bool writes(const tv_plan *plan, const tv_dispatch *dispatch, const tv_tensor *tensor)
+{
+    const tv_spot *spot = spot_of(plan, tensor);
+    const tv_buffer *buffer = plan->buffers[spot->block];
+    for (uint32_t i = 0; i < dispatch->binding_count; i++) {
+        const tv_binding *b = &dispatch->bindings[i];
+        if (b->access & TV_WRITE && b->buffer == buffer &&
+            b->offset < spot->offset + tv_tensor_bytes(tensor) &&
+            spot->offset < b->offset + b->size)
+            return true;
+    }
+    return false;
+}
+
+// The level behind which nothing writes what is watched.
+static uint32_t watch_level(const tv_plan *plan, const tv_watch *watch,
+                            const tv_dispatch *dispatches, const uint32_t *levels, size_t count)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < watch->count && levels[i] > last; j++)
+            if (writes(plan, &dispatches[i], watch->tensors[j]))
+                last = levels[i];
+    return last;
+}
+
+// One mark at the end of a level for all that is complete there.
+static void mark_level(tv_plan *plan, tv_program *program, const uint32_t *ends, uint32_t level)
+{
+    tv_mark mark = TV_MARK_END;
+    for (size_t i = 0; i < plan->graph->watch_count; i++)
+        if (ends[i] == level)
+            plan->marks[i] = mark = mark == TV_MARK_END ? tv_program_mark(program) : mark;
+}
+
+// Level after level, with a barrier in between. `ends`: of each watch, its level.
+static void record_levels(tv_plan *plan, phase_program *p, const tv_dispatch *dispatches,
+                          const tv_launch *const *launches, const uint32_t *levels, size_t count,
+                          const uint32_t *ends)
 {
     for (uint32_t level = 0; p->count < count; level++) {
         bool barrier = level > 0;
@@ -122,6 +159,7 @@ static void record_levels(phase_program *p, const tv_dispatch *dispatches,
             p->work += dispatches[i].work;
             barrier = false;
         }
+        mark_level(plan, p->program, ends, level);
     }
 }
 
@@ -130,7 +168,7 @@ static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t 
     phase_program *p = &plan->phases[phase];
     tv_dispatch *dispatches = tv_alloc(lowering->count + 1, sizeof *dispatches);
     const tv_launch **launches = tv_alloc(lowering->count + 1, sizeof *launches);
-    uint32_t *levels = NULL;
+    uint32_t *levels = NULL, *ends = tv_alloc(plan->graph->watch_count, sizeof *ends);
     size_t count;
     tv_err err;
     TV_GOTO(done, tv_program_create(plan->device, &p->program));
@@ -138,12 +176,17 @@ static tv_err record_phase(tv_plan *plan, const tv_lowering *lowering, uint32_t 
     levels = tv_alloc(count + 1, sizeof *levels);
     p->dispatches = tv_alloc(count + 1, sizeof *p->dispatches);
     tv_find_levels(dispatches, count, levels);
-    record_levels(p, dispatches, launches, levels, count);
+    for (size_t i = 0; i < plan->graph->watch_count; i++) {
+        const tv_watch *w = &plan->graph->watches[i];
+        ends[i] = w->phase == phase ? watch_level(plan, w, dispatches, levels, count) : UINT32_MAX;
+    }
+    record_levels(plan, p, dispatches, launches, levels, count, ends);
     err = tv_program_finish(p->program);
 done:
     tv_free(dispatches);
     tv_free(launches);
     tv_free(levels);
+    tv_free(ends);
     return err;
 }
 
@@ -165,6 +208,7 @@ static tv_err record(tv_plan *plan)
     for (size_t i = 0; i < lowering.count && err == TV_OK; i++)
         tv_prefer_cpu_kernel(&lowering, &lowering.launches[i]);
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
+    plan->marks = tv_alloc(plan->graph->watch_count, sizeof *plan->marks);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
         err = record_phase(plan, &lowering, phase);
     tv_tuner_close(&lowering.tuner);
@@ -204,6 +248,7 @@ void tv_plan_destroy(tv_plan **plan)
         tv_free(p->shadows[i]);
     }
     tv_free(p->phases);
+    tv_free(p->marks);
     tv_free(p->buffers);
     tv_free(p->shadows);
     tv_placement_finish(&p->placement);
@@ -301,6 +346,29 @@ tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint
         tv_floats_from_halves(tensor->dtype == TV_BF16, halves, data, (size_t)count);
     tv_free(halves);
     return err;
+}
+
+tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                    float *data)
+{
+    uint64_t offset;
+    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    TV_CHECK(tensor->dtype == TV_F32, "%s holds no floats", tensor->name);
+    return tv_buffer_peek(buffer, offset, data, count * sizeof *data);
+}
+
+float *tv_plan_host(tv_plan *plan, const tv_tensor *tensor)
+{
+    uint64_t offset;
+    uint8_t *host = tv_buffer_host(window_of(plan, tensor, 0, 0, &offset));
+    TV_CHECK(tensor->dtype == TV_F32, "%s holds no floats", tensor->name);
+    return host ? (float *)(void *)(host + offset) : NULL;
+}
+
+tv_err tv_plan_wait_watch(tv_plan *plan, uint32_t watch)
+{
+    uint32_t phase = plan->graph->watches[watch].phase;
+    return tv_program_wait(plan->phases[phase].program, plan->marks[watch], 0);
 }
 
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase)

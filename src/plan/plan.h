@@ -67,4 +67,14 @@ tv_err tv_plan_run(tv_plan *plan, uint32_t phase);
 tv_err tv_plan_wait(tv_plan *plan, uint32_t phase);
 tv_err tv_plan_execute(tv_plan *plan, uint32_t phase); // runs it and waits
 
+// Waits until the running program has written what is watched (tv_graph_watch), while it may run
+// on: then tv_plan_peek reads it.
+tv_err tv_plan_wait_watch(tv_plan *plan, uint32_t watch);
+// The same as tv_plan_read of a float tensor, without waiting for what runs.
+tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                    float *data);
+// The elements themselves of a float tensor, where the host sees the device's memory as its own;
+// else NULL. The same rules hold as for tv_buffer_host.
+float *tv_plan_host(tv_plan *plan, const tv_tensor *tensor);
+
 #endif

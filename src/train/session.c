@@ -73,7 +73,9 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .moments = s->moments,
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
                                .single = micro_batch == s->global_batch,
-                               .update = true};
+                               .update = true,
+                               .ranks = tv_comm_size(s->comm),
+                               .bucket_bytes = (uint64_t)(c->trainer.bucket_cap_mb * (1 << 20))};
     return tv_step_graph_create(&s->model_config, &options);
 }
 
@@ -122,7 +124,7 @@ static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t b
 
 static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     bool cpu = tv_device_get_info(s->device)->device_class == TV_CLASS_CPU;
     uint32_t busy = (uint32_t)(cpu ? BUSY_TOKENS_CPU : BUSY_TOKENS_GPU) / s->seq_len;
     uint32_t share = s->global_batch / tv_comm_size(s->comm); // larger ones leave ranks idle
@@ -214,9 +216,9 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
-    if (tv_comm_size(s->comm) > 1)
-        s->gradients = tv_alloc((size_t)tv_model_parameters(s->graph->model), sizeof *s->gradients);
-    return TV_OK;
+    return s->graph->buckets
+               ? tv_gradients_create(s->graph->buckets, s->plan, s->comm, false, &s->gradients)
+               : TV_OK;
 }
 
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
@@ -235,6 +237,7 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
 
 void tv_session_close(tv_session *session)
 {
+    tv_gradients_destroy(&session->gradients);
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);
     if (!session->device_is_lent)
@@ -245,7 +248,6 @@ void tv_session_close(tv_session *session)
     tv_free(session->ids);
     tv_free(session->targets);
     tv_free(session->samples);
-    tv_free(session->gradients);
     *session = (tv_session){0};
 }
 

@@ -7,6 +7,7 @@
 #include "data/tokenizer.h"
 #include "device/device.h"
 #include "dist/comm.h"
+#include "dist/gradients.h"
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/checkpoint.h"
@@ -31,7 +32,7 @@ typedef struct tv_session {
     tv_dtype moments;             // storage of the optimizer's state
     // The global batch of the current step: ids and targets [global_batch * seq_len].
     uint32_t *ids, *targets, *samples;
-    float *gradients; // of all weights, on their way between ranks; NULL for one rank
+    tv_gradients *gradients; // on their way between ranks; NULL for one rank
 } tv_session;
 
 typedef struct tv_session_options {

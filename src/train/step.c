@@ -46,39 +46,14 @@ static void fill_feeds(tv_session *s, uint32_t first, bool training)
            s->micro_batch * sizeof *s->samples);
 }
 
-// Copies the gradients between device and host: one array, weight after weight.
-static tv_err read_gradients(tv_session *s)
-{
-    const tv_model *model = s->graph->model;
-    float *at = s->gradients;
-    for (size_t i = 0; i < model->weight_count; i++) {
-        const tv_tensor *gradient = model->weights[i]->gradient;
-        uint64_t count = tv_tensor_count(gradient);
-        TV_TRY(tv_plan_read(s->plan, gradient, 0, count, at));
-        at += count;
-    }
-    return TV_OK;
-}
-
-static tv_err write_gradients(tv_session *s)
-{
-    const tv_model *model = s->graph->model;
-    const float *at = s->gradients;
-    for (size_t i = 0; i < model->weight_count; i++) {
-        const tv_tensor *gradient = model->weights[i]->gradient;
-        uint64_t count = tv_tensor_count(gradient);
-        TV_TRY(tv_plan_write(s->plan, gradient, 0, count, at));
-        at += count;
-    }
-    return TV_OK;
-}
-
-// Starts this rank's micro-batches. An upload waits for the program that reads what was there
-// before it, so that the host waits between micro-batches, and nowhere else.
-static tv_err start_batches(tv_session *s)
+// Starts this rank's micro-batches; *pass says which program comes last. An upload waits for the
+// program that reads what was there before it, so that the host waits between micro-batches, and
+// nowhere else.
+static tv_err start_batches(tv_session *s, tv_pass *pass)
 {
     uint64_t first, end;
     tv_ranks_share(s->comm, s->global_batch / s->micro_batch, &first, &end);
+    *pass = end == first ? TV_PASS_ZERO : end == first + 1 ? TV_PASS_FIRST : TV_PASS_MICRO;
     for (uint64_t i = first; i < end; i++) {
         fill_feeds(s, (uint32_t)i * s->micro_batch, true);
         TV_TRY(tv_plan_upload(s->plan));
@@ -90,27 +65,21 @@ static tv_err start_batches(tv_session *s)
     return tv_plan_run(s->plan, s->graph->zero);
 }
 
-// The same, and their gradients, which are read before any rank sums: so a device that fails here
-// is known to all before they meet.
+// Gradients of the whole batch, on every rank: while the last micro-batch computes the rest, what
+// it has finished is on its way. Replicas stay identical as long as all devices round alike: the
+// sums have the same bits on every rank.
 static tv_err accumulate(tv_session *s, double *loss_sum)
 {
-    TV_TRY(start_batches(s));
+    tv_pass pass;
+    tv_err err = start_batches(s, &pass);
     if (!s->gradients)
-        return TV_OK;
-    TV_TRY(tv_plan_download(s->plan));
+        return err;
+    err = tv_gradients_sum(s->gradients, pass, err);
+    if (err == TV_OK)
+        err = tv_plan_download(s->plan);
+    TV_TRY(tv_comm_agree(s->comm, err));
     *loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
-    return read_gradients(s);
-}
-
-// Replicas stay identical as long as all devices round alike: the sums have the same bits on every
-// rank. Devices of several kinds need one owner for each part of the weights instead.
-static tv_err sum_over_ranks(tv_session *s, double *loss_sum)
-{
-    if (!s->gradients)
-        return TV_OK;
-    TV_TRY(tv_comm_sum_f64(s->comm, loss_sum, 1));
-    TV_TRY(tv_comm_sum_f32(s->comm, s->gradients, (size_t)tv_model_parameters(s->graph->model)));
-    return write_gradients(s);
+    return tv_comm_sum_f64(s->comm, loss_sum, 1);
 }
 
 // Counts a step that has run, and adapts the loss scale.
@@ -141,8 +110,7 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     report->loss_scale = state->loss_scale.value;
     write_step_block(s, state, report->lr, valid);
 
-    TV_TRY(tv_comm_agree(s->comm, accumulate(s, &loss_sum)));
-    TV_TRY(sum_over_ranks(s, &loss_sum));
+    TV_TRY(accumulate(s, &loss_sum));
     TV_TRY(tv_plan_run(s->plan, g->update));
 
     TV_TRY(tv_plan_download(s->plan));

@@ -143,6 +143,20 @@ static void add_update(tv_step_graph *s, const size_t *order)
     }
 }
 
+static void add_buckets(tv_step_graph *s)
+{
+    const tv_step_options *o = &s->options;
+    if (o->ranks < 2)
+        return;
+    uint32_t phases[TV_PASSES] = {s->first, o->single ? s->first : s->micro, s->zero};
+    double *shares = tv_alloc(o->ranks, sizeof *shares);
+    for (uint32_t r = 0; r < o->ranks; r++)
+        shares[r] = 1;
+    s->buckets = tv_buckets_create(s->graph, s->model->weights, s->model->weight_count, phases,
+                                   TV_PASSES, o->bucket_bytes, shares, o->ranks);
+    tv_free(shares);
+}
+
 tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step_options *options)
 {
     tv_step_graph *s = tv_alloc(1, sizeof *s);
@@ -165,6 +179,7 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
             s->micro = tv_graph_new_phase(s->graph);
             add_pass(s, true, true);
         }
+        add_buckets(s);
         s->update = tv_graph_new_phase(s->graph);
         add_update(s, order);
         tv_free(order);
@@ -178,6 +193,7 @@ void tv_step_graph_destroy(tv_step_graph **graph)
 {
     if (!*graph)
         return;
+    tv_buckets_destroy(&(*graph)->buckets);
     tv_model_destroy(&(*graph)->model);
     tv_graph_destroy(&(*graph)->graph);
     tv_free(*graph);

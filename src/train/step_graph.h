@@ -4,6 +4,7 @@
 #define TV_TRAIN_STEP_GRAPH_H
 
 #include "device/device.h"
+#include "dist/buckets.h"
 #include "formats/model_config.h"
 #include "graph/graph.h"
 #include "model/model.h"
@@ -17,8 +18,13 @@ typedef struct tv_step_options {
     uint64_t logit_bytes; // that may exist at a time: tv_logit_bytes; 0: 64 MiB
     tv_dtype moments;     // TV_F32 or TV_BF16: how the optimizer's state is stored
     bool single;          // every step has one micro-batch: there is no phase `micro`
-    bool update; // false: a graph for validation only, without gradients and optimizer state
+    bool update;    // false: a graph for validation only, without gradients and optimizer state
+    uint32_t ranks; // 0 or 1: no gradients travel
+    uint64_t bucket_bytes; // of gradients that travel together
 } tv_step_options;
+
+// After which program gradients travel.
+typedef enum tv_pass { TV_PASS_FIRST, TV_PASS_MICRO, TV_PASS_ZERO, TV_PASSES } tv_pass;
 
 typedef struct tv_step_graph {
     tv_graph *graph;
@@ -33,6 +39,7 @@ typedef struct tv_step_graph {
     // Results: the sum of losses [1,1]; the gradient norm's statistics.
     tv_tensor *loss_sum, *stat;
     tv_tensor **first_moments, **second_moments; // one per weight of the model
+    tv_buckets *buckets; // of several ranks' gradients; NULL for one. Passes: enum tv_pass
     // Weights have a master (tensor->master) where the precision keeps them.
 } tv_step_graph;
 

@@ -77,7 +77,7 @@ static void report_start(trainer *t)
     tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
                     t->session.global_batch, t->session.seq_len, t->session.micro_batch);
     if (tv_comm_size(t->comm) > 1)
-        tv_run_log_line(t->log, "ranks: %u, on gradients summed through host memory",
+        tv_run_log_line(t->log, "ranks: %u, gradients are summed behind the backward pass",
                         tv_comm_size(t->comm));
 }
 
