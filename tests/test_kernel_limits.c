@@ -126,6 +126,49 @@ static void a_masked_speed_is_slower(void **state)
     tv_device_close(&device);
 }
 
+// What comes after waits for what went before, unless it was started later.
+static void a_masked_speed_adds_up(void **state)
+{
+    (void)state;
+    assert_true(tv_slowed_end(0, 10, 1, 1) == 11);
+    assert_true(tv_slowed_end(0, 10, 1, 0.25) == 14);
+    assert_true(tv_slowed_end(14, 10, 0.5, 0.25) == 16);
+    assert_true(tv_slowed_end(14, 20, 0.5, 0.25) == 22);
+    assert_true(tv_slowed_end(14, 10, 0, 0.25) == 14); // a time that is not known
+}
+
+// A mark is late in proportion, whether the program's end is known already or not.
+static void a_masked_speed_delays_marks(void **state)
+{
+    tv_device *device = NULL;
+    tv_program *program = NULL;
+    (void)state;
+    assert_int_equal(tv_device_open("null", "speed=0.5", &device), TV_OK);
+    tv_backend backend = *device->backend;
+    backend.segment_seconds = device_seconds;
+    device->backend = &backend;
+    assert_int_equal(tv_program_create(device, &program), TV_OK);
+    tv_mark first = tv_program_mark(program), second = tv_program_mark(program);
+    tv_program_barrier(program); // a third segment
+    assert_int_equal(tv_program_finish(program), TV_OK);
+    assert_int_equal(program->segment_count, 3);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(tv_program_run(program), TV_OK);
+        assert_int_equal(tv_program_wait(program, run == 0 ? first : TV_MARK_END, 0), TV_OK);
+        assert_int_equal(program->timed, run == 0 ? 1 : 3);
+        assert_int_equal(tv_program_wait(program, second, 0), TV_OK);
+        assert_int_equal(program->timed, run == 0 ? 2 : 3);
+        assert_int_equal(tv_program_wait(program, TV_MARK_END, 0), TV_OK);
+        const tv_segment *segments = program->segments;
+        assert_true(segments[0].end >= program->started + 0.04);
+        for (int i = 1; i < 3; i++)
+            assert_true(segments[i].end == segments[i - 1].end + 0.04);
+        assert_true(tv_now_seconds() >= segments[2].end - 1e-3);
+    }
+    tv_program_destroy(&program);
+    tv_device_close(&device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +176,8 @@ int main(void)
         cmocka_unit_test(no_kernel_needs_more_than_vulkan_promises),
         cmocka_unit_test(one_line_says_what_is_missing),
         cmocka_unit_test(a_masked_speed_is_slower),
+        cmocka_unit_test(a_masked_speed_adds_up),
+        cmocka_unit_test(a_masked_speed_delays_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

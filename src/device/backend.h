@@ -26,6 +26,7 @@ struct tv_device {
     pthread_mutex_t lock;         // guards what is below, and each program's `running` and below
     double rate;                  // FLOP per second, measured; starts with a guess by device class
     double driver_seconds;        // CPU time that callers spent in the backend; guarded, too
+    double slow_end;              // of the latest segment known to be over (tv_segment.end)
     struct tv_program *in_flight; // oldest program run and not known to be over, linked by `next`
 };
 
@@ -57,6 +58,7 @@ typedef struct tv_segment {
     size_t first, count; // commands
     double work;         // sum over its dispatches
     tv_mark mark;        // the mark at its end, TV_NO_MARK: none
+    double end;          // of its latest run at a masked speed, in tv_now_seconds; 0: unknown
 } tv_segment;
 #define TV_NO_MARK UINT32_MAX
 
@@ -72,6 +74,8 @@ struct tv_program {
     bool running;            // run and not known to be over
     struct tv_program *next; // the next younger one in flight
     size_t reached;          // segments of the latest run known to be over
+    double started;          // the latest run, in tv_now_seconds
+    size_t timed;            // its segments whose `end` is known
     uint64_t runs;           // so far
     double seconds;          // device time of the latest run
 };

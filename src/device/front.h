@@ -41,6 +41,10 @@ tv_err tv_device_calibrate(tv_device *device);
 // Counts what the calling thread spends in the driver, from `since` (tv_thread_seconds) to now.
 void tv_device_count_driver(tv_device *device, double since);
 
+// When a device of a masked speed would be done with work that took its own speed `seconds`: it
+// began when it was started, or when what went before it would have been over.
+double tv_slowed_end(double before, double started, double seconds, double speed);
+
 // FLOP per second to start with, before anything was measured.
 double tv_rate_guess(tv_device_class device_class);
 

@@ -220,31 +220,58 @@ static void measure(tv_program *program)
         device->rate = sqrt(device->rate * slowest);
 }
 
-// What a masked speed costs comes out of the waiting.
-static void slow_down(double seconds)
+double tv_slowed_end(double before, double started, double seconds, double speed)
 {
-    struct timespec pause = {.tv_sec = (time_t)seconds};
-    pause.tv_nsec = (long)(1e9 * (seconds - (double)pause.tv_sec));
-    if (seconds > 0)
-        nanosleep(&pause, NULL);
+    return fmax(before, started) + seconds / speed;
 }
 
-// The program is over, and so are those run before it.
-static void complete(tv_program *program)
+// With the lock held, where a mask lowers the speed: sets the ends of the program's segments up to
+// `last`, which are over, and of all programs before it.
+static void time_segments(tv_program *program, size_t last)
 {
     tv_device *device = program->device;
-    double lost = 0;
+    double speed = device->info.caps.speed;
+    if (speed >= 1)
+        return;
+    for (tv_program *p = device->in_flight; p; p = p->next) {
+        for (size_t end = p == program ? last + 1 : p->segment_count; p->timed < end; p->timed++) {
+            double seconds = device->backend->segment_seconds(p, p->timed);
+            device->slow_end = tv_slowed_end(device->slow_end, p->started, seconds, speed);
+            p->segments[p->timed].end = device->slow_end;
+        }
+        if (p == program)
+            break;
+    }
+}
+
+// A masked device is not busy for longer, but whoever waits for it is kept waiting.
+static void wait_for_masked(tv_program *program, size_t segment)
+{
+    pthread_mutex_lock(&program->device->lock);
+    double left = program->segments[segment].end - tv_now_seconds();
+    pthread_mutex_unlock(&program->device->lock);
+    if (left <= 0)
+        return;
+    struct timespec pause = {.tv_sec = (time_t)left};
+    pause.tv_nsec = (long)(1e9 * (left - (double)pause.tv_sec));
+    nanosleep(&pause, NULL);
+}
+
+// The segment is over, and so is all before it.
+static void note_end(tv_program *program, size_t segment)
+{
+    tv_device *device = program->device;
     pthread_mutex_lock(&device->lock);
-    while (program->running) {
+    if (program->running)
+        time_segments(program, segment);
+    while (program->running && segment + 1 == program->segment_count) {
         tv_program *oldest = device->in_flight;
         oldest->running = false;
         oldest->reached = oldest->segment_count;
         device->in_flight = oldest->next;
         measure(oldest);
-        lost += oldest->seconds * (1 - device->info.caps.speed);
     }
     pthread_mutex_unlock(&device->lock);
-    slow_down(lost);
 }
 
 static void put_in_flight(tv_program *program)
@@ -257,7 +284,8 @@ static void put_in_flight(tv_program *program)
     *end = program;
     program->next = NULL;
     program->running = true;
-    program->reached = 0;
+    program->reached = program->timed = 0;
+    program->started = tv_now_seconds();
     program->runs++;
     pthread_mutex_unlock(&device->lock);
 }
@@ -346,12 +374,16 @@ tv_err tv_program_wait(tv_program *program, tv_mark mark, double timeout_s)
     TV_CHECK(program && program->finished, "an unfinished program cannot be waited for");
     TV_CHECK(mark <= program->mark_count, "mark %u of %u", mark, program->mark_count);
     TV_TRY(tv_device_alive(program->device));
-    if (!is_running(program))
+    bool masked = program->device->info.caps.speed < 1, running = is_running(program);
+    if (!running && !masked)
         return TV_OK;
     size_t segment = find_segment(program, mark);
-    TV_TRY(wait_for_segment(program, segment, timeout_s > 0 ? timeout_s : TIMEOUT_SECONDS));
-    if (segment + 1 == program->segment_count)
-        complete(program);
+    if (running) {
+        TV_TRY(wait_for_segment(program, segment, timeout_s > 0 ? timeout_s : TIMEOUT_SECONDS));
+        note_end(program, segment);
+    }
+    if (masked)
+        wait_for_masked(program, segment);
     return TV_OK;
 }
 
