@@ -85,6 +85,7 @@ static const struct {
     {"trainer.global_batch_size", "8"},
     {"trainer.micro_batch_size", "2"},
     {"trainer.bucket_cap_mb", "12.5"},
+    {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},
     {"trainer.loss_scale", "1024.0"},
     {"trainer.gradient_clip_val", "0.5"},
@@ -260,7 +261,14 @@ static const struct {
      "c.yaml:2: optimizer.betas: expected a list of numbers, got '0.9'"},
     {"optimizer:\n  betas:\n    - 0.9\n    - [1]\n",
      "c.yaml:4: optimizer.betas: expected a list of numbers, got something nested"},
-    {"optimizer: {betas: [1,1,1,1,1,1,1,1,1]}\n", "c.yaml:1: optimizer.betas: more than 8 items"},
+    {"trainer: {balance: fair}\n",
+     "c.yaml:1: trainer.balance: 'fair' is not one of: auto, equal, or a list of numbers"},
+    {"trainer: {balance: [1, -1]}\n", "c.yaml:1: trainer.balance: -1 is out of range: it must be "
+                                      "at least 0 and below 1000000"},
+    {"trainer: {balance: [1, x]}\n",
+     "c.yaml:1: trainer.balance: expected a word or a list of numbers, got 'x'"},
+    {"trainer: {balance: {a: 1}}\n", "c.yaml:1: trainer.balance: expected a word or a list of "
+                                     "numbers, got a section of keys"},
     {"trainer: {enable_progress_bar: yes}\n",
      "c.yaml:1: trainer.enable_progress_bar: expected true or false, got 'yes'"},
     {"model: {type: gtp2}\n",
@@ -402,7 +410,10 @@ static void test_errors_on_the_command_line(void **state)
         {"optimizer.betas=0.9,,", "command line: optimizer.betas: expected 2 numbers, got 3"},
         {"optimizer.betas=[0.9, x]",
          "command line: optimizer.betas: expected a list of numbers, got 'x'"},
-        {"loggers=a,b,c,d,e,f,g,h,i", "command line: loggers: more than 8 items"},
+        {"trainer.balance=3",
+         "command line: trainer.balance: '3' is not one of: auto, equal, or a list of numbers"},
+        {"trainer.balance=3,y",
+         "command line: trainer.balance: expected a word or a list of numbers, got 'y'"},
         {"run_dir=\xFF", "command line: run_dir: has control characters or is not UTF-8"},
     };
     (void)state;
@@ -412,6 +423,33 @@ static void test_errors_on_the_command_line(void **state)
         expect_message(cases[i].assignment, tv_config_set(&c, cases[i].assignment), cases[i].says);
         tv_config_finish(&c);
     }
+}
+
+// One item more than a list may have, in a file and on the command line.
+static void test_long_lists(void **state)
+{
+    tv_text list = {0}, line = {0};
+    tv_config c;
+    (void)state;
+    for (size_t i = 0; i < TV_LIST_MAX; i++)
+        tv_text_puts(&list, "1,");
+    tv_config_init(&c);
+    tv_text_printf(&line, "trainer.balance=%s", list.data);
+    assert_int_equal(tv_config_set(&c, line.data), TV_EUSAGE); // an empty one behind the last comma
+    line.data[line.length - 1] = 0;
+    assert_int_equal(tv_config_set(&c, line.data), TV_OK);
+    assert_int_equal(c.trainer.balance.list.count, TV_LIST_MAX);
+    tv_text_clear(&line);
+    tv_text_printf(&line, "trainer.balance=[%s1]", list.data);
+    expect_message(line.data, tv_config_set(&c, line.data),
+                   "command line: trainer.balance: more than 64 items");
+    tv_text_clear(&line);
+    tv_text_printf(&line, "trainer: {balance: [%s1]}\n", list.data);
+    expect_message(line.data, parse(&c, line.data),
+                   "c.yaml:1: trainer.balance: more than 64 items");
+    tv_text_finish(&list);
+    tv_text_finish(&line);
+    tv_config_finish(&c);
 }
 
 static void test_environment(void **state)
@@ -462,6 +500,12 @@ static void test_checks_over_several_keys(void **state)
          "data.seq_len: 256 is longer than the model's 100 positions"},
         {"trainer: {global_batch_size: 4, micro_batch_size: 5}\n",
          "c.yaml:1: trainer.micro_batch_size: is above trainer.global_batch_size"},
+        {"trainer: {balance: 'equal'}\n", NULL},
+        {"trainer: {balance: [0, 2.5]}\n", NULL},
+        {"trainer: {balance: [0, 0]}\n",
+         "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
+        {"trainer: {balance: []}\n",
+         "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
         {"trainer: {max_steps: 99}\n",
          "lr_scheduler.warmup_steps: the warm-up is longer than trainer.max_steps"},
         {"lr_scheduler: {name: wsd}\n",
@@ -502,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_load_file),
         cmocka_unit_test(test_files_without_keys),
         cmocka_unit_test(test_errors_on_the_command_line),
+        cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_checks_over_several_keys),
     };

@@ -61,6 +61,8 @@ static void test_printing_reads_back(void **state)
         "run_dir: ' spaces '\ndevice: '1e5'\nmask: 'NULL'\ndata: {train: '&a', val: '*b'}\n",
         "optimizer: {lr: 0.1234567890123456789, eps: 1.0e-30, betas: [0.0, 0.3333333333333333]}\n",
         "loggers: []\nseed: 0\n",
+        "trainer: {balance: equal}\n",
+        "trainer: {balance: [1, 0.5, 0]}\n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -23,7 +23,7 @@ struct tv_gradients {
     bool scatter;
     transport *transports; // one per parcel
     float *staging;
-    double exposed;
+    double ready;
 };
 
 static uint32_t rank_of(const tv_gradients *g)
@@ -160,15 +160,14 @@ tv_err tv_gradients_sum(tv_gradients *g, size_t pass, tv_err err)
             tv_worker_give(g->worker, sum,
                            &g->transports[&bucket->parcels[p] - g->buckets->parcels]);
     }
-    double since = tv_now_seconds();
+    g->ready = tv_now_seconds();
     keep(&o, tv_worker_wait(g->worker, 0));
-    g->exposed = tv_now_seconds() - since;
     for (size_t i = 0; i < g->buckets->parcel_count && o.err == TV_OK; i++)
         keep(&o, put_back(&g->transports[i]));
     return o.err == TV_OK ? TV_OK : tv_fail(o.err, "%s", o.line);
 }
 
-double tv_gradients_exposed_seconds(const tv_gradients *g)
+double tv_gradients_ready(const tv_gradients *g)
 {
-    return g->exposed;
+    return g->ready;
 }

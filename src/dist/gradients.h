@@ -21,7 +21,8 @@ void tv_gradients_destroy(tv_gradients **gradients);
 // agree on it next (tv_comm_agree).
 tv_err tv_gradients_sum(tv_gradients *gradients, size_t pass, tv_err err);
 
-// Seconds that the latest call waited for other ranks after the device had finished.
-double tv_gradients_exposed_seconds(const tv_gradients *gradients);
+// When the latest call had all gradients from the device, in tv_now_seconds: the rest of it waited
+// for other ranks.
+double tv_gradients_ready(const tv_gradients *gradients);
 
 #endif

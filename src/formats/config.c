@@ -179,6 +179,17 @@ static tv_err check_schedule(const tv_config *c)
     return TV_OK;
 }
 
+static tv_err check_balance(const tv_config *c)
+{
+    const tv_word_doubles *balance = &c->trainer.balance;
+    double sum = 0;
+    for (size_t i = 0; i < balance->list.count; i++)
+        sum += balance->list.items[i];
+    if (balance->word || sum > 0)
+        return TV_OK;
+    return fail_at(c, "trainer.balance", "no weight is above 0, so that no rank would take work");
+}
+
 static void fill_gpt2(const tv_config *config, tv_model_config *out)
 {
     out->layers = (uint32_t)config->model.n_layer;
@@ -266,6 +277,7 @@ tv_err tv_config_check(const tv_config *config)
     TV_TRY(check_schedule(config));
     if (config->trainer.micro_batch_size > config->trainer.global_batch_size)
         return fail_at(config, "trainer.micro_batch_size", "is above trainer.global_batch_size");
+    TV_TRY(check_balance(config));
     if (config->model.from[0])
         return TV_OK; // its sizes are known once its config.json has been read
     return tv_config_model(config, NULL, &model);

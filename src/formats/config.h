@@ -14,7 +14,7 @@
 // An AUTO_INT that says `auto`.
 #define TV_AUTO (-1)
 
-enum { TV_LIST_MAX = 8 };
+enum { TV_LIST_MAX = 64 };
 
 typedef struct tv_double_list {
     double items[TV_LIST_MAX];
@@ -25,6 +25,12 @@ typedef struct tv_string_list {
     const char *items[TV_LIST_MAX];
     size_t count;
 } tv_string_list;
+
+// A WORD_DOUBLES: a word, or numbers where it is NULL.
+typedef struct tv_word_doubles {
+    const char *word;
+    tv_double_list list;
+} tv_word_doubles;
 
 enum {
 #define SECTION(name)
@@ -46,6 +52,7 @@ enum {
 #define TV_SETTING_STRING const char *
 #define TV_SETTING_DOUBLES tv_double_list
 #define TV_SETTING_STRINGS tv_string_list
+#define TV_SETTING_WORD_DOUBLES tv_word_doubles
 typedef struct tv_config {
 #define SECTION(name) struct {
 #define SECTION_END(name)                                                                          \

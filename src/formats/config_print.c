@@ -30,10 +30,20 @@ static void put_string(tv_text *out, const char *text)
         tv_text_json_string(out, text, strlen(text));
 }
 
+static void put_doubles(tv_text *out, const tv_double_list *doubles)
+{
+    tv_text_puts(out, "[");
+    for (size_t i = 0; i < doubles->count; i++) {
+        tv_text_puts(out, i ? ", " : "");
+        tv_text_double(out, doubles->items[i]);
+    }
+    tv_text_puts(out, "]");
+}
+
 static void put_value(const tv_config *config, const tv_setting *setting, tv_text *out)
 {
     const void *member = (const char *)config + setting->offset;
-    const tv_double_list *doubles = member;
+    const tv_word_doubles *either = member;
     const tv_string_list *strings = member;
     switch (setting->kind) {
     case TV_KIND_BOOL:
@@ -53,12 +63,7 @@ static void put_value(const tv_config *config, const tv_setting *setting, tv_tex
         put_string(out, *(const char *const *)member);
         return;
     case TV_KIND_DOUBLES:
-        tv_text_puts(out, "[");
-        for (size_t i = 0; i < doubles->count; i++) {
-            tv_text_puts(out, i ? ", " : "");
-            tv_text_double(out, doubles->items[i]);
-        }
-        tv_text_puts(out, "]");
+        put_doubles(out, member);
         return;
     case TV_KIND_STRINGS:
         tv_text_puts(out, "[");
@@ -67,6 +72,12 @@ static void put_value(const tv_config *config, const tv_setting *setting, tv_tex
             put_string(out, strings->items[i]);
         }
         tv_text_puts(out, "]");
+        return;
+    case TV_KIND_WORD_DOUBLES:
+        if (either->word)
+            put_string(out, either->word);
+        else
+            put_doubles(out, &either->list);
         return;
     }
 }
@@ -78,7 +89,7 @@ static void put_meaning(const tv_setting *setting, tv_text *out)
     tv_text_printf(out, "# %s", setting->meaning);
     if (setting->model != TV_SETTING_ALL_MODELS)
         tv_text_printf(out, " (%s)", tv_model_type_name((tv_model_type)setting->model));
-    for (size_t i = 0; i < TV_LIST_MAX && choices[i]; i++)
+    for (size_t i = 0; i < TV_CHOICES_MAX && choices[i]; i++)
         tv_text_printf(out, "%s%s", i ? ", " : " | one of: ", choices[i]);
     tv_text_puts(out, "\n");
 }

@@ -29,6 +29,10 @@
     {                                                                                              \
         .needed = true, .choices = { __VA_ARGS__ }                                                 \
     }
+#define CHOICES_BELOW(b, ...)                                                                      \
+    {                                                                                              \
+        .high = (b), .open_high = true, .needed = true, .choices = { __VA_ARGS__ }                 \
+    }
 #define NEEDED                                                                                     \
     {                                                                                              \
         .needed = true                                                                             \
@@ -125,6 +129,7 @@ const char *tv_setting_expected(const tv_setting *setting)
         [TV_KIND_STRING] = "a text",
         [TV_KIND_DOUBLES] = "a list of numbers",
         [TV_KIND_STRINGS] = "a list of names",
+        [TV_KIND_WORD_DOUBLES] = "a word or a list of numbers",
     };
     return names[setting->kind];
 }
@@ -161,7 +166,7 @@ static tv_err check_choice(const target *to, const char *text)
     const char *const *choices = to->setting->limits.choices;
     tv_text list = {0};
     size_t count = 0;
-    for (; count < TV_LIST_MAX && choices[count]; count++) {
+    for (; count < TV_CHOICES_MAX && choices[count]; count++) {
         if (strcmp(choices[count], text) == 0) {
             tv_text_finish(&list);
             return TV_OK;
@@ -171,9 +176,10 @@ static tv_err check_choice(const target *to, const char *text)
     if (!count)
         return TV_OK;
     const char *near = tv_nearest_name(text, choices, count);
-    tv_err err =
-        tv_fail(TV_EUSAGE, "%s: %s: '%s' is not one of: %s%s%s%s", to->where, to->setting->path,
-                text, list.data, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    tv_err err = tv_fail(TV_EUSAGE, "%s: %s: '%s' is not one of: %s%s%s%s%s", to->where,
+                         to->setting->path, text, list.data,
+                         to->setting->kind == TV_KIND_WORD_DOUBLES ? ", or a list of numbers" : "",
+                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     tv_text_finish(&list);
     return err;
 }
@@ -259,20 +265,43 @@ static tv_err parse_strings(const target *to, const tv_setting_value *value, tv_
     return TV_OK;
 }
 
-static bool is_list(const tv_setting *setting)
+static tv_err parse_word_doubles(const target *to, const tv_setting_value *value,
+                                 tv_word_doubles *out)
 {
-    return setting->kind == TV_KIND_DOUBLES || setting->kind == TV_KIND_STRINGS;
+    tv_word_doubles parsed = {0};
+    if (value->list)
+        TV_TRY(parse_doubles(to, value, &parsed.list));
+    else
+        TV_TRY(parse_string(to, value->items[0], &parsed.word));
+    *out = parsed;
+    return TV_OK;
+}
+
+static bool takes_list(const tv_setting *setting)
+{
+    return setting->kind == TV_KIND_DOUBLES || setting->kind == TV_KIND_STRINGS ||
+           setting->kind == TV_KIND_WORD_DOUBLES;
+}
+
+static bool takes_scalar(const tv_setting *setting)
+{
+    return !takes_list(setting) || setting->kind == TV_KIND_WORD_DOUBLES;
+}
+
+static bool takes_text(const tv_setting *setting)
+{
+    return setting->kind == TV_KIND_STRING || setting->kind == TV_KIND_WORD_DOUBLES;
 }
 
 static tv_err check_form(const target *to, const tv_setting_value *value)
 {
     size_t count = to->setting->limits.count;
-    if (is_list(to->setting) != value->list)
+    if (value->list ? !takes_list(to->setting) : !takes_scalar(to->setting))
         return wrong_type(to, value->list ? "a list" : value->items[0]);
     if (count && value->count != count)
         return tv_fail(TV_EUSAGE, "%s: %s: expected %zu numbers, got %zu", to->where,
                        to->setting->path, count, value->count);
-    if (value->quoted && to->setting->kind != TV_KIND_STRING && !value->list)
+    if (value->quoted && !takes_text(to->setting) && !value->list)
         return tv_fail(TV_EUSAGE, "%s: %s: expected %s, got the text \"%s\"; remove the quotes",
                        to->where, to->setting->path, tv_setting_expected(to->setting),
                        value->items[0]);
@@ -297,6 +326,8 @@ static tv_err parse_value(const target *to, const tv_setting_value *value)
         return parse_doubles(to, value, member);
     case TV_KIND_STRINGS:
         return parse_strings(to, value, member);
+    case TV_KIND_WORD_DOUBLES:
+        return parse_word_doubles(to, value, member);
     }
     tv_bug(__FILE__, __LINE__, "%s: no such kind", to->setting->path);
 }
@@ -341,7 +372,8 @@ tv_err tv_setting_assign_text(tv_config *config, const tv_setting *setting, cons
                               const char *text)
 {
     tv_setting_value value = {.items = {text}, .count = 1};
-    if (!is_list(setting))
+    bool word = takes_scalar(setting) && text[0] != '[' && !strchr(text, ',');
+    if (!takes_list(setting) || word)
         return tv_setting_assign(config, setting, where, &value);
     char *copy = tv_strdup(text);
     value.count = 0;

@@ -12,14 +12,17 @@ typedef enum tv_setting_kind {
     TV_KIND_STRING,
     TV_KIND_DOUBLES,
     TV_KIND_STRINGS,
+    TV_KIND_WORD_DOUBLES,
 } tv_setting_kind;
+
+enum { TV_CHOICES_MAX = 8 };
 
 typedef struct tv_setting_limits {
     double low, high; // of numbers; both 0: none
     bool open_low, open_high;
-    bool needed;                      // a string that must not be empty
-    size_t count;                     // of a list; 0: any
-    const char *choices[TV_LIST_MAX]; // of strings; the first NULL: any
+    bool needed;                         // a string that must not be empty
+    size_t count;                        // of a list; 0: any
+    const char *choices[TV_CHOICES_MAX]; // of strings; the first NULL: any
 } tv_setting_limits;
 
 typedef struct tv_setting {

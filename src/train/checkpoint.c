@@ -32,6 +32,25 @@
 #define MOMENTS_KEY "state_precision"
 #define SCALE_KEY "loss_scale"
 #define GOOD_STEPS_KEY "loss_scale_good_steps"
+#define RANKS_KEY "ranks" // of a run with several
+
+static void put_ranks(const tv_train_state *state, tv_text *text)
+{
+    if (state->rank_count == 0)
+        return;
+    tv_text_puts(text, "  \"" RANKS_KEY "\": [");
+    for (uint32_t r = 0; r < state->rank_count; r++) {
+        const tv_rank_state *rank = &state->ranks[r];
+        tv_text_printf(text,
+                       "%s\n    {\"micro_batch_size\": %u, \"micro_batch_seconds\": ", r ? "," : "",
+                       rank->micro_batch);
+        tv_text_double(text, rank->cost.batch);
+        tv_text_puts(text, ", \"update_seconds\": ");
+        tv_text_double(text, rank->cost.fixed);
+        tv_text_puts(text, "}");
+    }
+    tv_text_puts(text, "\n  ],\n");
+}
 
 static tv_err write_state(const char *path, const tv_train_state *state)
 {
@@ -48,6 +67,7 @@ static tv_err write_state(const char *path, const tv_train_state *state)
     tv_text_double(&text, state->loss_scale.value);
     tv_text_printf(&text, ",\n  \"" GOOD_STEPS_KEY "\": %llu,\n",
                    (unsigned long long)state->loss_scale.good_steps);
+    put_ranks(state, &text);
     tv_text_printf(&text, "  \"seconds\": %.3f\n}\n", state->seconds);
     tv_err err = tv_file_write(path, text.data, text.length);
     tv_text_finish(&text);
@@ -73,6 +93,29 @@ static tv_err read_precision(const json_t *root, const char *path, tv_train_stat
     return TV_OK;
 }
 
+static tv_err read_ranks(const json_t *root, const char *path, tv_train_state *state)
+{
+    const json_t *list = json_object_get(root, RANKS_KEY);
+    if (!list)
+        return TV_OK;
+    size_t count = json_array_size(list);
+    if (count < 2 || count > TV_LIST_MAX)
+        return tv_fail(TV_EFORMAT, "%s: " RANKS_KEY ": not a list of 2 to %d", path, TV_LIST_MAX);
+    for (size_t r = 0; r < count; r++) {
+        const json_t *item = json_array_get(list, r);
+        tv_rank_state *rank = &state->ranks[r];
+        int64_t micro_batch = 0;
+        if (!json_is_object(item))
+            return tv_fail(TV_EFORMAT, "%s: " RANKS_KEY ": not a list of objects", path);
+        TV_TRY(tv_json_int(item, path, "micro_batch_size", 1, UINT32_MAX, &micro_batch));
+        TV_TRY(tv_json_double(item, path, "micro_batch_seconds", 0, 1e15, &rank->cost.batch));
+        TV_TRY(tv_json_double(item, path, "update_seconds", 0, 1e15, &rank->cost.fixed));
+        rank->micro_batch = (uint32_t)micro_batch;
+    }
+    state->rank_count = (uint32_t)count;
+    return TV_OK;
+}
+
 static tv_err read_fields(const json_t *root, const char *path, tv_train_state *state)
 {
 #define READ(key, member, largest)                                                                 \
@@ -86,6 +129,7 @@ static tv_err read_fields(const json_t *root, const char *path, tv_train_state *
     STATE_FIELDS(READ)
 #undef READ
     TV_TRY(read_precision(root, path, state));
+    TV_TRY(read_ranks(root, path, state));
     return tv_json_double(root, path, "seconds", 0, 1e15, &state->seconds);
 }
 

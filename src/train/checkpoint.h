@@ -8,11 +8,19 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "data/tokenizer.h"
+#include "dist/balance.h"
+#include "formats/config.h"
 #include "model/model.h"
 #include "plan/plan.h"
 #include "report/logger.h"
 #include "train/precision.h"
 #include "train/weights.h"
+
+// What was found out about a rank.
+typedef struct tv_rank_state {
+    uint32_t micro_batch;
+    tv_balance_cost cost; // 0 where not known
+} tv_rank_state;
 
 // Where a run stands. Random numbers and data order follow from it and the configuration.
 // tv_session_enter makes one ready for its first step.
@@ -23,12 +31,14 @@ typedef struct tv_train_state {
     uint64_t skipped;          // non-finite steps
     uint64_t skipped_in_a_row; // those that a lower loss scale may mend are not counted
     tv_loss_scale loss_scale;  // of the next step
-    uint32_t micro_batch;      // that was in use: another one would round differently
+    uint32_t micro_batch;      // that was in use, by rank 0: another one would round differently
     uint32_t global_batch, seq_len;
     uint64_t seed;
     tv_precision precision;
-    tv_dtype moments; // storage of the optimizer's state
-    double seconds;   // trained for
+    tv_dtype moments;                 // storage of the optimizer's state
+    double seconds;                   // trained for
+    tv_rank_state ranks[TV_LIST_MAX]; // of several ranks
+    uint32_t rank_count;              // 0: one rank, or more than fit
     tv_logger_sizes logs;
 } tv_train_state;
 

@@ -1,4 +1,4 @@
-// Ranks: what they must have in common, who takes which device, and which part of the work.
+// Ranks: what they must have in common, and who takes which device.
 #include "train/ranks.h"
 
 #include "base/memory.h"
@@ -128,22 +128,7 @@ tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool 
     return err;
 }
 
-// ---------------------------------------------------------------------------------------- work
-
-void tv_ranks_share(const tv_comm *comm, uint64_t count, uint64_t *first, uint64_t *end)
-{
-    uint64_t rank = tv_comm_rank(comm), size = tv_comm_size(comm);
-    *first = count * rank / size;
-    *end = count * (rank + 1) / size;
-}
-
-tv_err tv_ranks_smallest(tv_comm *comm, uint32_t *value)
-{
-    uint64_t below = UINT32_MAX - *value; // what is missing to the largest number
-    TV_TRY(tv_comm_max(comm, &below, 1));
-    *value = (uint32_t)(UINT32_MAX - below);
-    return TV_OK;
-}
+// ---------------------------------------------------------------------------------------- texts
 
 tv_err tv_ranks_any(tv_comm *comm, bool *flag)
 {

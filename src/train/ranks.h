@@ -1,4 +1,4 @@
-// Ranks: what they must have in common, who takes which device, and which part of the work.
+// Ranks: what they must have in common, and who takes which device.
 // Every call with a tv_comm that is not NULL is collective (dist/comm.h).
 #ifndef TV_TRAIN_RANKS_H
 #define TV_TRAIN_RANKS_H
@@ -24,11 +24,7 @@ tv_err tv_ranks_choose_device(const tv_comm *comm, const char *configured, tv_te
 // TV_EUSAGE, on every rank, where two ranks opened one device and `shared` does not allow it.
 tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool shared);
 
-// The contiguous part of `count` pieces of work that this rank does: [*first, *end), maybe none.
-void tv_ranks_share(const tv_comm *comm, uint64_t count, uint64_t *first, uint64_t *end);
-
-tv_err tv_ranks_smallest(tv_comm *comm, uint32_t *value); // over all ranks
-tv_err tv_ranks_any(tv_comm *comm, bool *flag);           // true where it is on any rank
+tv_err tv_ranks_any(tv_comm *comm, bool *flag); // true where it is on any rank
 
 // Rank 0's text, on every rank.
 tv_err tv_ranks_send_text(tv_comm *comm, tv_text *text);

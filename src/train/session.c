@@ -8,9 +8,14 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 // Larger micro-batches than this many tokens gain nothing and cost memory.
 enum { BUSY_TOKENS_CPU = 4096, BUSY_TOKENS_GPU = 16384 };
+
+// Ranks that are to be balanced have several micro-batches each, of no fewer tokens than these: the
+// more there are, the closer shares come to speeds.
+enum { BALANCE_BATCHES = 8, BALANCE_TOKENS_CPU = 512, BALANCE_TOKENS_GPU = 4096 };
 
 // A synthetic run has no data, but needs a vocabulary.
 static tv_err open_data(tv_session *s, bool synthetic)
@@ -122,12 +127,30 @@ static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t b
                    have);
 }
 
+static bool is_equal(const tv_session *s)
+{
+    const tv_word_doubles *balance = &s->config->trainer.balance;
+    return balance->word && strcmp(balance->word, "equal") == 0;
+}
+
+// The largest micro-batch that is of use.
+static uint32_t useful_micro_batch(const tv_session *s)
+{
+    bool cpu = tv_device_get_info(s->device)->device_class == TV_CLASS_CPU;
+    uint32_t ranks = tv_comm_size(s->comm);
+    size_t busy = (size_t)(cpu ? BUSY_TOKENS_CPU : BUSY_TOKENS_GPU) / s->seq_len;
+    size_t least = (size_t)(cpu ? BALANCE_TOKENS_CPU : BALANCE_TOKENS_GPU) / s->seq_len;
+    size_t share = s->global_batch / ranks; // larger ones leave ranks idle
+    size_t most = tv_min_size(busy, share);
+    if (ranks > 1 && !is_equal(s))
+        most = tv_min_size(most, tv_max_size(share / BALANCE_BATCHES, least));
+    return (uint32_t)tv_max_size(most, 1);
+}
+
 static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
 {
     uint64_t bytes = 0;
-    bool cpu = tv_device_get_info(s->device)->device_class == TV_CLASS_CPU;
-    uint32_t busy = (uint32_t)(cpu ? BUSY_TOKENS_CPU : BUSY_TOKENS_GPU) / s->seq_len;
-    uint32_t share = s->global_batch / tv_comm_size(s->comm); // larger ones leave ranks idle
+    uint32_t most = useful_micro_batch(s);
     if (wanted && s->global_batch % wanted != 0)
         return tv_fail(TV_EUSAGE,
                        "trainer.micro_batch_size=%u does not divide trainer.global_batch_size=%u",
@@ -136,7 +159,7 @@ static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
     if (wanted)
         return fits(s, wanted, s->seq_len, &bytes) ? TV_OK : does_not_fit(s, wanted, bytes);
     for (uint32_t batch = s->global_batch; batch > 0; batch--) {
-        if (s->global_batch % batch != 0 || (batch > tv_min_size(busy, share) && batch > 1))
+        if (s->global_batch % batch != 0 || batch > most)
             continue;
         s->micro_batch = batch;
         if (fits(s, batch, s->seq_len, &bytes))
@@ -183,9 +206,49 @@ static tv_err choose_precision(tv_session *s, const tv_train_state *resumed)
     return TV_OK;
 }
 
+static tv_err check_weights(const tv_session *s)
+{
+    const tv_word_doubles *balance = &s->config->trainer.balance;
+    uint32_t ranks = tv_comm_size(s->comm);
+    if (balance->word || balance->list.count == ranks)
+        return TV_OK;
+    return tv_fail(TV_EUSAGE, "trainer.balance has %zu weights for %u rank%s; give one for each",
+                   balance->list.count, ranks, ranks == 1 ? "" : "s");
+}
+
+// What a checkpoint knows of ranks that have not changed since.
+static tv_balance_cost known_cost(const tv_train_state *resumed, uint32_t rank,
+                                  const tv_balance_rank *now)
+{
+    bool known = resumed->ranks[rank].micro_batch == now->micro_batch;
+    return known ? resumed->ranks[rank].cost : (tv_balance_cost){0};
+}
+
+static tv_err open_balance(tv_session *s, const tv_train_state *resumed)
+{
+    const tv_word_doubles *balance = &s->config->trainer.balance;
+    uint32_t ranks = tv_comm_size(s->comm);
+    uint32_t *micro_batches = tv_alloc(ranks, sizeof *micro_batches);
+    tv_err err = tv_comm_gather(s->comm, &s->micro_batch, sizeof *micro_batches, micro_batches);
+    if (err == TV_OK)
+        tv_balance_create(&s->balance, ranks, s->global_batch, micro_batches);
+    tv_free(micro_batches);
+    TV_TRY(err);
+    s->balance.follows = balance->word && !is_equal(s);
+    if (!balance->word)
+        tv_balance_divide(&s->balance, balance->list.items);
+    if (!s->balance.follows || !resumed || resumed->rank_count != ranks)
+        return TV_OK;
+    for (uint32_t r = 0; r < ranks; r++)
+        s->balance.ranks[r].cost = known_cost(resumed, r, &s->balance.ranks[r]);
+    tv_balance_deal(&s->balance);
+    return TV_OK;
+}
+
 static tv_err open_parts(tv_session *s, const tv_session_options *o)
 {
     TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
+    TV_TRY(check_weights(s));
     TV_TRY(open_data(s, o->synthetic));
     TV_TRY(configure_model(s, o->model_folder));
     s->device = o->device;
@@ -209,7 +272,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
     TV_TRY(choose_precision(s, o->resumed));
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
-    TV_TRY(tv_ranks_smallest(s->comm, &s->micro_batch)); // all divide the global batch
+    TV_TRY(open_balance(s, o->resumed));
     s->graph = build(s, s->micro_batch, s->seq_len);
     TV_TRY(tv_plan_create(s->graph->graph, s->device, &s->plan));
     size_t tokens = (size_t)s->global_batch * s->seq_len;
@@ -238,6 +301,7 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
 void tv_session_close(tv_session *session)
 {
     tv_gradients_destroy(&session->gradients);
+    tv_balance_destroy(&session->balance);
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);
     if (!session->device_is_lent)
@@ -265,6 +329,19 @@ void tv_session_enter(const tv_session *session, tv_train_state *state)
     state->global_batch = session->global_batch;
     state->seq_len = session->seq_len;
     state->seed = (uint64_t)session->config->seed;
+}
+
+void tv_session_note_ranks(const tv_session *session, tv_train_state *state)
+{
+    const tv_balance *balance = &session->balance;
+    bool noted = balance->count > 1 && balance->count <= TV_LIST_MAX;
+    state->rank_count = noted ? balance->count : 0;
+    for (uint32_t r = 0; r < state->rank_count; r++) {
+        const tv_balance_rank *rank = &balance->ranks[r];
+        state->ranks[r] = (tv_rank_state){.micro_batch = rank->micro_batch};
+        if (balance->follows)
+            state->ranks[r].cost = rank->cost;
+    }
 }
 
 tv_checkpoint_parts tv_session_parts(const tv_session *session)

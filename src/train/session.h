@@ -6,6 +6,7 @@
 #include "data/batch.h"
 #include "data/tokenizer.h"
 #include "device/device.h"
+#include "dist/balance.h"
 #include "dist/comm.h"
 #include "dist/gradients.h"
 #include "formats/config.h"
@@ -26,20 +27,25 @@ typedef struct tv_session {
     tv_dataset *train, *val; // val: NULL without validation data
     tv_step_graph *graph;
     tv_plan *plan;
-    uint32_t global_batch, micro_batch, seq_len;
+    uint32_t global_batch, micro_batch, seq_len; // micro_batch: this rank's
+    tv_balance balance;                          // what each rank computes of a global batch
     tv_precision precision;
     const char *precision_reason; // why `auto` became it; NULL where it was configured
     tv_dtype moments;             // storage of the optimizer's state
     // The global batch of the current step: ids and targets [global_batch * seq_len].
     uint32_t *ids, *targets, *samples;
+    double started;          // the step's first micro-batch, in tv_now_seconds
+    tv_balance_cost taken;   // by this rank: .batch of this step, .fixed of the one before it
+    bool rebalanced;         // by the latest step
     tv_gradients *gradients; // on their way between ranks; NULL for one rank
 } tv_session;
 
 typedef struct tv_session_options {
     const char *model_folder; // NULL: the model as configured; else model.from or a checkpoint
-    uint32_t micro_batch;     // 0: the largest that fits, keeps no rank idle, and is no larger than
-                              // what keeps the device busy
-    const tv_train_state *resumed; // NULL: a new run; else `auto` keeps its precision
+    uint32_t micro_batch;     // of this rank. 0: the largest that fits, leaves work for all ranks,
+                              // and is no larger than what keeps the device busy
+    const tv_train_state *resumed; // NULL: a new run; else `auto` keeps its precision, and ranks
+                                   // start with the shares that they had
     tv_comm *comm;
     bool share_device; // several ranks may use one device
     bool synthetic;    // no data is opened: the caller makes the batches of tv_session_train
@@ -56,6 +62,9 @@ void tv_session_close(tv_session *session);
 // loss scale, which goes on where it was or starts as configured.
 void tv_session_enter(const tv_session *session, tv_train_state *state);
 
+// What a checkpoint keeps of the ranks: their micro-batches, and how long these took.
+void tv_session_note_ranks(const tv_session *session, tv_train_state *state);
+
 tv_checkpoint_parts tv_session_parts(const tv_session *session);
 
 // What one optimizer step did.
@@ -69,10 +78,10 @@ typedef struct tv_step_report {
 } tv_step_report;
 
 // Trains on what lies in session->ids, targets and samples and counts the step in `state`. Every
-// rank holds the whole global batch and computes its share of the micro-batches; the gradients are
-// summed, and every rank makes the same update. A step is finite, or skipped, on all ranks alike:
-// what is not finite in one rank's gradient is not finite in the sum. So all have one loss scale,
-// which a step adapts.
+// rank holds the whole global batch and computes its share of it; the gradients are summed, and
+// every rank makes the same update. A step is finite, or skipped, on all ranks alike: what is not
+// finite in one rank's gradient is not finite in the sum. So all have one loss scale, which a step
+// adapts.
 tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The same on the batch of state->step from the training data.

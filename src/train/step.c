@@ -1,5 +1,6 @@
 // One optimizer step, and validation: feeds, programs and results in order.
-#include "train/ranks.h"
+#include "base/clock.h"
+#include "base/memory.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -32,18 +33,31 @@ static void write_step_block(tv_session *s, const tv_train_state *state, double 
     block[TV_STEP_CLIP] = bits_of((float)c->trainer.gradient_clip_val);
 }
 
-// The feeds of one micro-batch of the arrays, from sequence `first` on. The device may still be
-// busy with the one before it.
-static void fill_feeds(tv_session *s, uint32_t first, bool training)
+// A sequence of filling: any id, and no target, so that it adds nothing to loss and gradients.
+static void fill_up(tv_session *s, uint32_t count)
 {
-    size_t rows = (size_t)s->micro_batch * s->seq_len, at = (size_t)first * s->seq_len;
-    memcpy(tv_plan_feed(s->plan, s->graph->ids), s->ids + at, rows * sizeof *s->ids);
+    size_t from = (size_t)count * s->seq_len, rows = (size_t)s->micro_batch * s->seq_len;
+    uint32_t *ids = tv_plan_feed(s->plan, s->graph->ids);
+    uint32_t *targets = tv_plan_feed(s->plan, s->graph->targets);
+    memset(ids + from, 0, (rows - from) * sizeof *ids);
+    memset(targets + from, 0xFF, (rows - from) * sizeof *targets); // TV_NO_TARGET
+}
+
+// The feeds of one micro-batch: `count` sequences of the arrays from sequence `first` on, and
+// filling. The device may still be busy with the one before it.
+static void fill_feeds(tv_session *s, uint64_t first, uint32_t count, bool training)
+{
+    size_t rows = (size_t)count * s->seq_len, at = (size_t)first * s->seq_len;
+    uint32_t *ids = tv_plan_feed(s->plan, s->graph->ids);
+    memcpy(ids, s->ids + at, rows * sizeof *ids);
     memcpy(tv_plan_feed(s->plan, s->graph->targets), s->targets + at, rows * sizeof *s->targets);
+    fill_up(s, count);
     if (!training)
         return;
-    tv_sort_by_id(s->ids + at, rows, tv_plan_feed(s->plan, s->graph->order));
-    memcpy(tv_plan_feed(s->plan, s->graph->samples), s->samples + first,
-           s->micro_batch * sizeof *s->samples);
+    tv_sort_by_id(ids, (size_t)s->micro_batch * s->seq_len, tv_plan_feed(s->plan, s->graph->order));
+    uint32_t *samples = tv_plan_feed(s->plan, s->graph->samples);
+    memset(samples, 0, s->micro_batch * sizeof *samples);
+    memcpy(samples, s->samples + first, count * sizeof *samples);
 }
 
 // Starts this rank's micro-batches; *pass says which program comes last. An upload waits for the
@@ -52,17 +66,42 @@ static void fill_feeds(tv_session *s, uint32_t first, bool training)
 static tv_err start_batches(tv_session *s, tv_pass *pass)
 {
     uint64_t first, end;
-    tv_ranks_share(s->comm, s->global_batch / s->micro_batch, &first, &end);
-    *pass = end == first ? TV_PASS_ZERO : end == first + 1 ? TV_PASS_FIRST : TV_PASS_MICRO;
-    for (uint64_t i = first; i < end; i++) {
-        fill_feeds(s, (uint32_t)i * s->micro_batch, true);
+    tv_balance_range(&s->balance, tv_comm_rank(s->comm), s->global_batch, &first, &end);
+    *pass = end == first                    ? TV_PASS_ZERO
+            : end - first <= s->micro_batch ? TV_PASS_FIRST
+                                            : TV_PASS_MICRO;
+    s->started = tv_now_seconds();
+    for (uint64_t at = first; at < end; at += s->micro_batch) {
+        fill_feeds(s, at, (uint32_t)tv_min_size(end - at, s->micro_batch), true);
         TV_TRY(tv_plan_upload(s->plan));
-        TV_TRY(tv_plan_run(s->plan, i == first ? s->graph->first : s->graph->micro));
+        TV_TRY(tv_plan_run(s->plan, at == first ? s->graph->first : s->graph->micro));
     }
     if (first < end)
         return TV_OK;
     TV_TRY(tv_plan_upload(s->plan)); // the update reads the step's block
     return tv_plan_run(s->plan, s->graph->zero);
+}
+
+// Each rank tells what its part of the loss is, and how long that took.
+static tv_err sum_loss(tv_session *s, double *loss_sum)
+{
+    struct told {
+        double loss_sum;
+        tv_balance_cost taken;
+    } mine = {*loss_sum, s->taken}, *all;
+    uint32_t size = tv_comm_size(s->comm);
+    all = tv_alloc(size, sizeof *all);
+    tv_balance_cost *taken = tv_alloc(size, sizeof *taken);
+    tv_err err = tv_comm_gather(s->comm, &mine, sizeof mine, all);
+    *loss_sum = 0;
+    for (uint32_t r = 0; r < size; r++) {
+        *loss_sum += all[r].loss_sum;
+        taken[r] = all[r].taken;
+    }
+    s->rebalanced = err == TV_OK && tv_balance_step(&s->balance, taken);
+    tv_free(all);
+    tv_free(taken);
+    return err;
 }
 
 // Gradients of the whole batch, on every rank: while the last micro-batch computes the rest, what
@@ -75,11 +114,12 @@ static tv_err accumulate(tv_session *s, double *loss_sum)
     if (!s->gradients)
         return err;
     err = tv_gradients_sum(s->gradients, pass, err);
+    s->taken.batch = tv_gradients_ready(s->gradients) - s->started;
     if (err == TV_OK)
         err = tv_plan_download(s->plan);
     TV_TRY(tv_comm_agree(s->comm, err));
     *loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
-    return tv_comm_sum_f64(s->comm, loss_sum, 1);
+    return sum_loss(s, loss_sum);
 }
 
 // Counts a step that has run, and adapts the loss scale.
@@ -111,9 +151,10 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     write_step_block(s, state, report->lr, valid);
 
     TV_TRY(accumulate(s, &loss_sum));
+    double since = tv_now_seconds();
     TV_TRY(tv_plan_run(s->plan, g->update));
-
     TV_TRY(tv_plan_download(s->plan));
+    s->taken.fixed = tv_now_seconds() - since;
     if (!s->gradients)
         loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);
@@ -131,13 +172,14 @@ tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *rep
     return tv_session_train(s, state, report);
 }
 
-// Micro-batches [first, end) of the validation data: adds up their losses and valid targets.
+// Rows [first, end) of the validation data: adds up their losses and valid targets.
 static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double *sum, double *valid)
 {
-    for (uint64_t i = first; i < end; i++) {
-        tv_dataset_fill_order(s->val, i * s->micro_batch, s->micro_batch, s->ids, s->targets);
-        *valid += (double)tv_count_targets(s->targets, (size_t)s->micro_batch * s->seq_len);
-        fill_feeds(s, 0, false);
+    for (uint64_t at = first; at < end; at += s->micro_batch) {
+        uint32_t count = (uint32_t)tv_min_size(end - at, s->micro_batch);
+        tv_dataset_fill_order(s->val, at, count, s->ids, s->targets);
+        *valid += (double)tv_count_targets(s->targets, (size_t)count * s->seq_len);
+        fill_feeds(s, 0, count, false);
         TV_TRY(tv_plan_upload(s->plan));
         TV_TRY(tv_plan_run(s->plan, s->graph->eval));
         TV_TRY(tv_plan_download(s->plan));
@@ -152,7 +194,7 @@ tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
     double totals[2] = {0, 0}; // losses, valid targets
     if (batches != TV_AUTO && (uint64_t)batches < rows / s->global_batch)
         rows = (uint64_t)batches * s->global_batch;
-    tv_ranks_share(s->comm, (rows + s->micro_batch - 1) / s->micro_batch, &first, &end);
+    tv_balance_range(&s->balance, tv_comm_rank(s->comm), rows, &first, &end);
     TV_TRY(tv_comm_agree(s->comm, validate_part(s, first, end, &totals[0], &totals[1])));
     TV_TRY(tv_comm_sum_f64(s->comm, totals, 2));
     *loss = totals[0] / totals[1];

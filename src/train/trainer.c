@@ -46,6 +46,15 @@ static tv_err save_config(const trainer *t)
     return err;
 }
 
+static void report_shares(const trainer *t, const char *when)
+{
+    tv_text shares = {0};
+    tv_balance_describe(&t->session.balance, t->session.seq_len, &shares);
+    if (tv_comm_size(t->comm) > 1)
+        tv_run_log_line(t->log, "balance: %s: %s", when, shares.data);
+    tv_text_finish(&shares);
+}
+
 static void report_start(trainer *t)
 {
     const tv_device_info *info = tv_device_get_info(t->session.device);
@@ -79,6 +88,7 @@ static void report_start(trainer *t)
     if (tv_comm_size(t->comm) > 1)
         tv_run_log_line(t->log, "ranks: %u, gradients are summed behind the backward pass",
                         tv_comm_size(t->comm));
+    report_shares(t, "at first");
 }
 
 // Warns where a resumed run would not be the same run.
@@ -125,6 +135,7 @@ static tv_err set_weights(trainer *t, const char *folder, bool resumed)
 }
 
 // The micro-batch as configured; that of the checkpoint, where it keeps every rank busy; or 0.
+// As many ranks as before keep one each.
 static uint32_t wanted_micro_batch(const trainer *t)
 {
     const tv_config *c = t->config;
@@ -132,6 +143,8 @@ static uint32_t wanted_micro_batch(const trainer *t)
     if (c->trainer.micro_batch_size != TV_AUTO)
         return (uint32_t)c->trainer.micro_batch_size;
     bool same = t->state.global_batch == c->trainer.global_batch_size;
+    if (same && t->state.rank_count > 1 && t->state.rank_count == tv_comm_size(t->comm))
+        return t->state.ranks[tv_comm_rank(t->comm)].micro_batch;
     return same && before <= t->state.global_batch / tv_comm_size(t->comm) ? before : 0;
 }
 
@@ -248,6 +261,7 @@ static tv_err save(trainer *t)
     double start = tv_now_seconds();
     tv_checkpoint_parts parts = tv_session_parts(&t->session);
     t->state.logs = tv_loggers_sizes(t->loggers);
+    tv_session_note_ranks(&t->session, &t->state);
     TV_TRY(tv_checkpoint_save(t->config->run_dir, &parts, &t->state));
     TV_TRY(tv_checkpoints_prune(t->config->run_dir, t->state.step,
                                 (uint64_t)t->config->trainer.keep_checkpoints));
@@ -298,6 +312,11 @@ static tv_err one_step(trainer *t)
     tv_progress_update(t->progress, &shown);
     bool last = step == (uint64_t)c->trainer.max_steps;
     TV_TRY(check_finite(t, &report));
+    if (t->writes && t->session.rebalanced) {
+        char when[32];
+        snprintf(when, sizeof when, "step %llu", (unsigned long long)step);
+        report_shares(t, when);
+    }
     if (is_due(step, c->trainer.log_every_n_steps) || step == 1 || last) {
         tv_metrics metrics = step_metrics(t, &report);
         TV_TRY(log_metrics(t, &metrics));
