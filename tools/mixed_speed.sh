@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# How much of two unequal ranks a run makes use of: trains a GPT-2 on each rank alone, on both with
+# shares by measured speed, and on both with equal shares. A mask slows the second rank.
+#
+#     tools/mixed_speed.sh [-p PROGRAM] [-d DEVICE] [-f FRACTION] [-s STEPS] [-m SIZES] [-b BATCH]
+#
+#   -p     the program (build/trivium beside this folder)
+#   -d     the device of both ranks (vulkan:0); each gets a core of its own
+#   -f     what the mask leaves the second rank of its speed (0.333)
+#   -s     optimizer steps of each run; the second half counts (24)
+#   -m     "layers heads width context" (2 4 128 64)
+#   -b     "global-batch micro-batch", in sequences (32 1)
+#
+# One line for each run: tokens/s of the median step and, for both ranks, the ratio to the sum of
+# both alone. It needs mpirun and taskset.
+set -euo pipefail
+
+usage() {
+  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
+  exit 2
+}
+
+program=$(dirname "$0")/../build/trivium
+device=vulkan:0
+fraction=0.333
+steps=24
+sizes="2 4 128 64"
+batch="32 1"
+while getopts p:d:f:s:m:b: option; do
+  case $option in
+  p) program=$OPTARG ;;
+  d) device=$OPTARG ;;
+  f) fraction=$OPTARG ;;
+  s) steps=$OPTARG ;;
+  m) sizes=$OPTARG ;;
+  b) batch=$OPTARG ;;
+  *) usage ;;
+  esac
+done
+shift $((OPTIND - 1))
+read -r layers heads width context <<<"$sizes"
+read -r global micro <<<"$batch"
+if [ $# != 0 ] || [ -z "$context" ] || [ -z "$micro" ]; then usage; fi
+
+program=$(realpath "$program")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+for i in $(seq 2000); do
+  echo "$i: the cat sat on the mat, the dog lay on the log"
+done >text.txt
+"$program" prepare --tokenizer bytes --out data text.txt >&2
+cat >train.yaml <<YAML
+seed: 1
+model: {type: gpt2, n_layer: $layers, n_head: $heads, n_embd: $width, n_positions: $context}
+data: {train: data/train, val: "", seq_len: $context}
+trainer: {max_steps: $steps, global_batch_size: $global, micro_batch_size: $micro,
+  log_every_n_steps: 1, checkpoint_every_n_steps: 0}
+lr_scheduler: {warmup_steps: 2}
+YAML
+
+# One core and one thread of the driver for each rank.
+export LP_NUM_THREADS=1 POCL_MAX_PTHREAD_COUNT=1
+rank() { # CORE SPEED RUN [SETTING...]: its command line, in $command
+  command=(taskset -c "$1" "$program" train train.yaml --device "$device" --mask "speed=$2"
+    --share-device --quiet run_dir="$3" "${@:4}")
+}
+
+tokens_per_second() { # RUN
+  sed -nE 's/.*"step": ([0-9]+),.*"step_ms": ([^,}]*).*/\1 \2/p' "$1/metrics.jsonl" |
+    awk -v half=$((steps / 2)) '$1 > half { print $2 }' | sort -g |
+    awk -v tokens=$((global * context)) '{ ms[NR] = $1 }
+      END { print 1000 * tokens / ((ms[int((NR + 1) / 2)] + ms[int(NR / 2) + 1]) / 2) }'
+}
+
+alone() { # CORE SPEED RUN
+  rank "$@"
+  "${command[@]}" >&2
+  tokens_per_second "$3"
+}
+
+both() { # RUN BALANCE
+  rank 0 1 "$1" "trainer.balance=$2"
+  local first=("${command[@]}")
+  rank 1 "$fraction" "$1" "trainer.balance=$2"
+  mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp \
+    -n 1 "${first[@]}" : -n 1 "${command[@]}" >&2 </dev/null
+  tokens_per_second "$1"
+}
+
+report() { # WHAT TOKENS/S
+  awk -v what="$1" -v speed="$2" -v sum="$3" 'BEGIN {
+    printf "%-36s %10.1f tokens/s", what, speed
+    if (sum) printf "   %.3f of the sum", speed / sum
+    print "" }'
+}
+
+fast=$(alone 0 1 fast)
+report "rank 0 alone" "$fast" ""
+slow=$(alone 1 "$fraction" slow)
+report "rank 1 alone, at $fraction of its speed" "$slow" ""
+sum=$(awk -v a="$fast" -v b="$slow" 'BEGIN { print a + b }')
+report "both, shares by measured speed" "$(both auto auto)" "$sum"
+report "both, equal shares" "$(both equal equal)" "$sum"
+sed -n 's/^[^ ]* balance: step/  step/p' auto/log.txt
