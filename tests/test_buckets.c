@@ -147,7 +147,7 @@ static void test_watches(void **state)
     float value = 7, seen = 0;
     assert_ok(tv_plan_write(plan, gradient, 3, 1, &value));
     assert_ok(tv_plan_peek(plan, gradient, 3, 1, &seen));
-    assert_true(seen == 7 && tv_plan_host(plan, gradient)[3] == 7);
+    assert_true(seen == 7 && ((float *)tv_plan_host(plan, gradient))[3] == 7);
     tv_plan_destroy(&plan);
     tv_device_close(&device);
     tv_step_graph_destroy(&graph);

@@ -84,6 +84,7 @@ static const struct {
     {"trainer.max_steps", "50"},
     {"trainer.global_batch_size", "8"},
     {"trainer.micro_batch_size", "2"},
+    {"trainer.strategy", "zero1"},
     {"trainer.bucket_cap_mb", "12.5"},
     {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},

@@ -339,8 +339,9 @@ static void check_saved(tv_device *device, const char *folder, const tv_golden_o
         tv_golden_step(&g);
     const tv_step_graph *graph = g.session.graph;
     tv_moments moments = {graph->first_moments, graph->second_moments};
-    assert_ok(tv_weights_save(g.session.plan, graph->model, weights, NULL));
-    assert_ok(tv_moments_save(g.session.plan, graph->model, &moments, state, NULL));
+    tv_collect from = {.plan = g.session.plan};
+    assert_ok(tv_weights_save(&from, graph->model, weights, NULL));
+    assert_ok(tv_moments_save(&from, graph->model, &moments, state, NULL));
     check_file(weights, true16 ? TV_ST_BF16 : TV_ST_F32);
     check_file(state, options->moments == TV_BF16 ? TV_ST_BF16 : TV_ST_F32);
 

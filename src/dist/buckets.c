@@ -99,6 +99,29 @@ size_t tv_parcel_pieces(const tv_parcel *parcel, uint32_t rank, tv_piece *pieces
     return count;
 }
 
+static void cut(const tv_parcel *parcel, size_t index, uint32_t ranks, uint64_t *cuts)
+{
+    uint64_t start = 0, end = 0, count = tv_tensor_count(parcel->weights[index]);
+    for (size_t i = 0; i < index; i++)
+        start += tv_tensor_count(parcel->weights[i]);
+    cuts[0] = 0;
+    for (uint32_t r = 0; r < ranks; r++) {
+        end += parcel->owned[r];
+        cuts[r + 1] = end < start ? 0 : end - start < count ? end - start : count;
+    }
+}
+
+void tv_buckets_cut(const tv_buckets *buckets, const tv_tensor *weight, uint64_t *cuts)
+{
+    for (size_t p = 0; p < buckets->parcel_count; p++)
+        for (size_t i = 0; i < buckets->parcels[p].count; i++)
+            if (buckets->parcels[p].weights[i] == weight) {
+                cut(&buckets->parcels[p], i, buckets->ranks, cuts);
+                return;
+            }
+    TV_CHECK(false, "%s is in no bucket", weight->name);
+}
+
 // -------------------------------------------------------------------------------------- parcels
 
 static tv_parcel *add_parcel(tv_buckets *b, size_t first)

@@ -51,8 +51,12 @@ void tv_buckets_destroy(tv_buckets **buckets);
 // Elements that a rank owns.
 uint64_t tv_buckets_owned(const tv_buckets *buckets, uint32_t rank);
 
-// Visits the pieces of a rank in a parcel (weights in order). Returns the number of pieces written
-// to `pieces`, which has room for one per weight.
+// Where the ranks' pieces of a weight end: rank r owns elements [cuts[r], cuts[r + 1]) of it. cuts
+// has room for one more than there are ranks.
+void tv_buckets_cut(const tv_buckets *buckets, const tv_tensor *weight, uint64_t *cuts);
+
+// The pieces of a rank in a parcel, in order. Returns how many were written to `pieces`, which has
+// room for one per weight.
 size_t tv_parcel_pieces(const tv_parcel *parcel, uint32_t rank, tv_piece *pieces);
 
 #endif

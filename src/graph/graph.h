@@ -33,6 +33,14 @@ typedef enum tv_kind {
 typedef struct tv_tensor tv_tensor;
 typedef struct tv_node tv_node;
 
+// A tensor of which each rank of a run holds other elements, in rank order.
+typedef struct tv_sharding {
+    uint32_t ranks;
+    const uint64_t *cuts; // [ranks + 1] rank r holds elements [cuts[r], cuts[r + 1])
+    uint64_t first;       // of those that are held here
+    tv_tensor *held;      // [1, their number]; NULL: none
+} tv_sharding;
+
 // A row-major matrix; a vector is one row.
 struct tv_tensor {
     const char *name;
@@ -41,8 +49,9 @@ struct tv_tensor {
     tv_kind kind;
     uint32_t rows, columns;
     uint32_t rank; // of tensors of a kind that persist: lower ones are placed first, 0 at first
-    tv_tensor *gradient; // of a weight, or the gradient built so far by tv_graph_backward
-    tv_tensor *master;   // of a weight: its float copy, NULL where the weight is its own
+    tv_tensor *gradient;         // of a weight, or the gradient built so far by tv_graph_backward
+    tv_tensor *master;           // of a weight: its float copy, NULL where the weight is its own
+    const tv_sharding *sharding; // the tensor itself has then no memory and stands in no node
     const struct tv_weight *weight; // how a weight is named and initialised, else NULL
 };
 
@@ -65,6 +74,7 @@ typedef struct tv_attrs {
     uint32_t valid;                    // columns that count (V of padded logits)
     uint32_t offset;                   // first column, or first element of a result
     uint32_t block;                    // rows that one row of partial sums covers
+    uint64_t first, count;             // SUMSQ, ADAMW: elements of the gradient; 0, 0: all
     bool accumulate;                   // the output is added to
     bool backward;                     // ROPE: rotate back; LINEAR_CROSS_ENTROPY: gradients too
     float epsilon, scale, rate, value; // norm epsilon, attention scale, dropout rate, fill value

@@ -214,30 +214,87 @@ void tv_fill(tv_graph *graph, tv_tensor *x, float value)
     tv_graph_add(graph, TV_OP_FILL, &(tv_attrs){.value = value}, NULL, &x);
 }
 
-void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv_tensor *step,
-                  tv_tensor *stat)
+// Elements of a gradient whose optimizer state is sharded like `state`: those that are held.
+static tv_attrs held_elements(const tv_tensor *state)
+{
+    const tv_sharding *sharding = state->sharding;
+    tv_attrs attrs = {0};
+    if (sharding && sharding->held) {
+        attrs.first = sharding->first;
+        attrs.count = tv_tensor_count(sharding->held);
+    }
+    return attrs;
+}
+
+static bool holds_none(const tv_tensor *state)
+{
+    return state->sharding && !state->sharding->held;
+}
+
+// Sums of squares of parts of the gradients.
+static tv_tensor *add_sumsq(tv_graph *graph, tv_tensor *const *gradients, tv_tensor *const *like,
+                            size_t count)
 {
     uint64_t parts = 0;
     for (size_t i = 0; i < count; i++)
-        parts += tv_div_up(tv_tensor_count(gradients[i]), SUMSQ_BLOCK);
+        if (!holds_none(like[i])) {
+            uint64_t held = held_elements(like[i]).count;
+            parts += tv_div_up(held ? held : tv_tensor_count(gradients[i]), SUMSQ_BLOCK);
+        }
     TV_CHECK(parts <= UINT32_MAX, "too many gradients");
+    if (parts == 0)
+        return NULL;
     tv_tensor *part = tv_statistic(graph, 1, (uint32_t)parts, "grad_norm.parts");
     uint32_t offset = 0;
     for (size_t i = 0; i < count; i++) {
-        tv_attrs attrs = {.offset = offset, .block = SUMSQ_BLOCK};
+        if (holds_none(like[i]))
+            continue;
+        tv_attrs attrs = held_elements(like[i]);
+        attrs.offset = offset;
+        attrs.block = SUMSQ_BLOCK;
         tv_tensor *gradient = gradients[i];
         tv_graph_add(graph, TV_OP_SUMSQ, &attrs, &gradient, &part);
-        offset += (uint32_t)tv_div_up(tv_tensor_count(gradient), SUMSQ_BLOCK);
+        offset +=
+            (uint32_t)tv_div_up(attrs.count ? attrs.count : tv_tensor_count(gradient), SUMSQ_BLOCK);
     }
-    tv_graph_add(graph, TV_OP_GRAD_NORM, NULL, (tv_tensor *[]){part, step}, &stat);
+    return part;
+}
+
+void tv_grad_norm_of(tv_graph *graph, tv_tensor *total, tv_tensor *step, tv_tensor *stat)
+{
+    tv_graph_add(graph, TV_OP_GRAD_NORM, NULL, (tv_tensor *[]){total, step}, &stat);
+}
+
+void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv_tensor *step,
+                  tv_tensor *stat)
+{
+    tv_grad_norm_of(graph, add_sumsq(graph, gradients, gradients, count), step, stat);
+}
+
+void tv_grad_sumsq(tv_graph *graph, tv_tensor *const *gradients, tv_tensor *const *like,
+                   size_t count, tv_tensor *sum)
+{
+    tv_tensor *part = add_sumsq(graph, gradients, like, count);
+    if (part)
+        tv_reduce_sum_into(graph, part, sum, false);
+    else
+        tv_fill(graph, sum, 0);
 }
 
 void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tensor *stat,
               tv_tensor *step, const tv_attrs *attrs)
 {
     tv_tensor *master = w->master ? w->master : w, *copy = w->master ? w : NULL;
+    tv_attrs held = held_elements(m), all = *attrs;
     TV_CHECK(master->dtype != TV_F16 && m->dtype == v->dtype && m->dtype != TV_F16,
              "adamw: %s and its moments must be float or bfloat16", w->name);
-    tv_graph_add(graph, TV_OP_ADAMW, attrs, (tv_tensor *[]){w->gradient, stat, step},
-                 (tv_tensor *[]){master, m, v, copy});
+    if (holds_none(m))
+        return;
+    all.first = held.first;
+    all.count = held.count;
+    all.site += (uint32_t)(held.first / 4);
+    tv_tensor *out[] = {master->sharding ? master->sharding->held : master,
+                        m->sharding ? m->sharding->held : m, v->sharding ? v->sharding->held : v,
+                        copy};
+    tv_graph_add(graph, TV_OP_ADAMW, &all, (tv_tensor *[]){w->gradient, stat, step}, out);
 }

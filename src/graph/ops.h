@@ -62,9 +62,16 @@ void tv_fill(tv_graph *graph, tv_tensor *x, float value);
 // [1,TV_STAT_WORDS].
 void tv_grad_norm(tv_graph *graph, tv_tensor *const *gradients, size_t count, tv_tensor *step,
                   tv_tensor *stat);
+// The same in two parts, for a norm over what several ranks hold: sum [1,1] becomes the sum of
+// squares of what is held of each gradient as `like` [count] are sharded, or of all of it; and stat
+// follows from the total of these sums.
+void tv_grad_sumsq(tv_graph *graph, tv_tensor *const *gradients, tv_tensor *const *like,
+                   size_t count, tv_tensor *sum);
+void tv_grad_norm_of(tv_graph *graph, tv_tensor *total, tv_tensor *step, tv_tensor *stat);
 // One AdamW update of w (Loshchilov and Hutter, arXiv 1711.05101); beta1, beta2, epsilon and
 // weight_decay are taken from attrs, the learning rate from the step block. Where w has a master,
-// that is updated and w becomes its rounded copy. Weights without a master and moments that are
+// that is updated and w becomes its rounded copy. Where m is sharded, so are v and the master, and
+// what is held is updated. Weights without a master and moments that are
 // TV_BF16 are rounded at random (shaders/adamw.k), keyed by the step block and attrs' site.
 void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tensor *stat,
               tv_tensor *step, const tv_attrs *attrs);

@@ -1,6 +1,8 @@
 // Lowering of elementwise ops, positions, table lookups and the update.
 #include "plan/lower.h"
 
+#include <string.h>
+
 // Elements that a launch over whole tensors of one size may take at a time.
 static uint64_t element_step(const tv_lowering *lowering, uint64_t count, uint32_t windows)
 {
@@ -10,21 +12,22 @@ static uint64_t element_step(const tv_lowering *lowering, uint64_t count, uint32
     return step < count ? step - step % TV_WINDOW_UNIT : count;
 }
 
-// Launches over all elements of `whole` tensors of one size, followed by windows of `extra` ones
-// that every launch sees entirely. u[0] is the number of elements, u[1] the first one's index.
+// Launches over windows of one size, of `whole` tensors in all, among others that every launch sees
+// entirely. u[0] is the number of elements, u[1] the first one's index.
 static void emit_elements(tv_lowering *lowering, const tv_node *node, tv_launch *launch,
                           uint32_t whole)
 {
-    uint64_t count = launch->windows[0].count;
+    tv_window windows[TV_MAX_BINDINGS];
+    memcpy(windows, launch->windows, sizeof windows);
+    uint64_t count = windows[0].count;
     uint64_t step = element_step(lowering, count, whole);
     for (uint64_t first = 0; first < count; first += step) {
         uint64_t n = tv_min_size(step, count - first);
         for (uint32_t i = 0; i < launch->window_count; i++) {
-            tv_window *window = &launch->windows[i];
-            if (window->tensor && tv_tensor_count(window->tensor) == count) {
-                window->first = first;
-                window->count = n;
-            }
+            if (windows[i].count != count)
+                continue;
+            launch->windows[i].first = windows[i].first + first;
+            launch->windows[i].count = n;
         }
         launch->args.u[0] = (uint32_t)n;
         launch->args.u[1] = (uint32_t)first;
@@ -66,18 +69,27 @@ tv_err tv_lower_dropout(tv_lowering *lowering, const tv_node *node)
     return TV_OK;
 }
 
+// The node's elements of a weight or its gradient; all of what holds no others.
+static tv_window elements(const tv_node *node, const tv_tensor *tensor, tv_access access)
+{
+    uint64_t all = tv_tensor_count(tensor), count = node->attrs.count;
+    bool part = count > 0 && all > count;
+    return (tv_window){tensor, part ? node->attrs.first : 0, part ? count : all, access};
+}
+
 tv_err tv_lower_adamw(tv_lowering *lowering, const tv_node *node)
 {
     const tv_attrs *attrs = &node->attrs;
     const tv_tensor *w = node->out[0], *m = node->out[1], *v = node->out[2], *copy = node->out[3];
     uint32_t randomly = (w->dtype == TV_BF16 ? TV_STOCHASTIC_WEIGHT : 0) |
                         (m->dtype == TV_BF16 ? TV_STOCHASTIC_STATE : 0);
-    tv_launch launch = {.choice.constants = {copy != NULL, randomly},
-                        .windows = {tv_whole(w, TV_READ_WRITE), tv_whole(m, TV_READ_WRITE),
-                                    tv_whole(v, TV_READ_WRITE), tv_whole(node->in[0], TV_READ),
-                                    tv_whole(node->in[1], TV_READ), tv_whole(node->in[2], TV_READ),
-                                    copy ? tv_whole(copy, TV_WRITE) : tv_whole(w, TV_READ)},
-                        .window_count = 7};
+    tv_launch launch = {
+        .choice.constants = {copy != NULL, randomly},
+        .windows = {elements(node, w, TV_READ_WRITE), tv_whole(m, TV_READ_WRITE),
+                    tv_whole(v, TV_READ_WRITE), elements(node, node->in[0], TV_READ),
+                    tv_whole(node->in[1], TV_READ), tv_whole(node->in[2], TV_READ),
+                    copy ? elements(node, copy, TV_WRITE) : elements(node, w, TV_READ)},
+        .window_count = 7};
     launch.args.u[2] = attrs->site;
     launch.args.f[0] = (float)attrs->beta1;
     launch.args.f[1] = (float)attrs->beta2;

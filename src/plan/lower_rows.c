@@ -110,14 +110,16 @@ tv_err tv_lower_sumsq(tv_lowering *lowering, const tv_node *node)
 {
     const tv_tensor *x = node->in[0];
     uint32_t block = node->attrs.block;
-    uint64_t count = tv_tensor_count(x), step = lowering->caps->max_range / 4;
+    uint64_t start = node->attrs.first, step = lowering->caps->max_range / 4;
+    uint64_t count = node->attrs.count ? node->attrs.count : tv_tensor_count(x);
     step = tv_min_size(step, tv_max_size((uint64_t)(lowering->budget / 16), block));
     step -= step % block;
     TV_CHECK(step > 0, "the device binds less than %u elements", block);
     for (uint64_t first = 0; first < count; first += step) {
         uint64_t n = tv_min_size(step, count - first);
-        tv_launch launch = {.windows = {{x, first, n, TV_READ}, tv_whole(node->out[0], TV_WRITE)},
-                            .window_count = 2};
+        tv_launch launch = {
+            .windows = {{x, start + first, n, TV_READ}, tv_whole(node->out[0], TV_WRITE)},
+            .window_count = 2};
         launch.args.u[0] = (uint32_t)n;
         launch.args.u[1] = block;
         launch.args.u[2] = node->attrs.offset + (uint32_t)(first / block);

@@ -72,7 +72,7 @@ static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_pla
     size_t count = 0;
     tv_err err = TV_OK;
     for (size_t i = 0; i < graph->tensor_count; i++)
-        if (graph->tensors[i]->kind != TV_ACTIVATION)
+        if (graph->tensors[i]->kind != TV_ACTIVATION && !graph->tensors[i]->sharding)
             sorted[count++] = graph->tensors[i];
     qsort(sorted, count, sizeof *sorted, by_kind_and_rank);
     for (size_t i = 0; i < count && err == TV_OK; i++)

@@ -319,16 +319,50 @@ static tv_buffer *window_of(const tv_plan *plan, const tv_tensor *tensor, uint64
     return plan->buffers[spot->block];
 }
 
-tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
-                     const void *data)
+tv_err tv_plan_write_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                           const void *data)
 {
     uint64_t offset;
     tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    return tv_buffer_write(buffer, offset, data, count * tv_dtype_bytes(tensor->dtype));
+}
+
+tv_err tv_plan_read_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                          void *data)
+{
+    uint64_t offset;
+    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    return tv_buffer_read(buffer, offset, data, count * tv_dtype_bytes(tensor->dtype));
+}
+
+// Turns a window of a sharded tensor into one of what is held of it. Returns how many elements in
+// front are not.
+static uint64_t find_held(const tv_tensor **tensor, uint64_t *first, uint64_t *count)
+{
+    const tv_sharding *sharding = (*tensor)->sharding;
+    if (!sharding)
+        return 0;
+    uint64_t held = sharding->held ? tv_tensor_count(sharding->held) : 0;
+    uint64_t from = tv_max_size(*first, sharding->first);
+    uint64_t end = tv_min_size(*first + *count, sharding->first + held), skipped = from - *first;
+    *tensor = sharding->held;
+    *count = from < end ? end - from : 0;
+    *first = from - sharding->first;
+    return *count > 0 ? skipped : 0;
+}
+
+tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                     const void *data)
+{
+    const float *values = data;
+    values += find_held(&tensor, &first, &count);
+    if (count == 0)
+        return TV_OK;
     if (tv_dtype_bytes(tensor->dtype) == 4)
-        return tv_buffer_write(buffer, offset, data, count * 4);
+        return tv_plan_write_bytes(plan, tensor, first, count, values);
     uint16_t *halves = tv_alloc((size_t)count, sizeof *halves);
-    tv_halves_from_floats(tensor->dtype == TV_BF16, data, halves, (size_t)count);
-    tv_err err = tv_buffer_write(buffer, offset, halves, count * sizeof *halves);
+    tv_halves_from_floats(tensor->dtype == TV_BF16, values, halves, (size_t)count);
+    tv_err err = tv_plan_write_bytes(plan, tensor, first, count, halves);
     tv_free(halves);
     return err;
 }
@@ -336,14 +370,16 @@ tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uin
 tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                     void *data)
 {
-    uint64_t offset;
-    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    float *values = data;
+    values += find_held(&tensor, &first, &count);
+    if (count == 0)
+        return TV_OK;
     if (tv_dtype_bytes(tensor->dtype) == 4)
-        return tv_buffer_read(buffer, offset, data, count * 4);
+        return tv_plan_read_bytes(plan, tensor, first, count, values);
     uint16_t *halves = tv_alloc((size_t)count, sizeof *halves);
-    tv_err err = tv_buffer_read(buffer, offset, halves, count * sizeof *halves);
+    tv_err err = tv_plan_read_bytes(plan, tensor, first, count, halves);
     if (err == TV_OK)
-        tv_floats_from_halves(tensor->dtype == TV_BF16, halves, data, (size_t)count);
+        tv_floats_from_halves(tensor->dtype == TV_BF16, halves, values, (size_t)count);
     tv_free(halves);
     return err;
 }
@@ -357,12 +393,11 @@ tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint
     return tv_buffer_peek(buffer, offset, data, count * sizeof *data);
 }
 
-float *tv_plan_host(tv_plan *plan, const tv_tensor *tensor)
+void *tv_plan_host(tv_plan *plan, const tv_tensor *tensor)
 {
     uint64_t offset;
     uint8_t *host = tv_buffer_host(window_of(plan, tensor, 0, 0, &offset));
-    TV_CHECK(tensor->dtype == TV_F32, "%s holds no floats", tensor->name);
-    return host ? (float *)(void *)(host + offset) : NULL;
+    return host ? host + offset : NULL;
 }
 
 tv_err tv_plan_wait_watch(tv_plan *plan, uint32_t watch)

@@ -57,10 +57,17 @@ tv_err tv_plan_download(tv_plan *plan);
 // phase has just run). The host's elements are uint32_t for TV_U32 and float for all other types:
 // 16-bit ones are converted, to nearest even. Blocks. Feeds and results, in contrast, are seen as
 // they lie in memory.
+// Of a sharded tensor, only the elements that are held are written and read.
 tv_err tv_plan_write(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                      const void *data);
 tv_err tv_plan_read(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                     void *data);
+
+// The same, as elements lie in memory, of tensors that are not sharded.
+tv_err tv_plan_write_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                           const void *data);
+tv_err tv_plan_read_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                          void *data);
 
 // Runs a phase's program and returns at once; wait before reading what it wrote.
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase);
@@ -73,8 +80,8 @@ tv_err tv_plan_wait_watch(tv_plan *plan, uint32_t watch);
 // The same as tv_plan_read of a float tensor, without waiting for what runs.
 tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                     float *data);
-// The elements themselves of a float tensor, where the host sees the device's memory as its own;
-// else NULL. The same rules hold as for tv_buffer_host.
-float *tv_plan_host(tv_plan *plan, const tv_tensor *tensor);
+// The elements themselves, where the host sees the device's memory as its own; else NULL. The same
+// rules hold as for tv_buffer_host.
+void *tv_plan_host(tv_plan *plan, const tv_tensor *tensor);
 
 #endif

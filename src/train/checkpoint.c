@@ -148,14 +148,14 @@ tv_err tv_checkpoint_read_state(const char *folder, tv_train_state *state)
 }
 
 // Everything but the manifest.
-static tv_err write_files(const char *folder, const tv_checkpoint_parts *parts,
+static tv_err write_files(const char *folder, tv_checkpoint_parts *parts,
                           const tv_train_state *state)
 {
     tv_err err;
     tv_text path = {0};
-    TV_GOTO(done, tv_weights_save(parts->plan, parts->model,
+    TV_GOTO(done, tv_weights_save(&parts->collect, parts->model,
                                   tv_path_join(&path, folder, "model.safetensors"), NULL));
-    TV_GOTO(done, tv_moments_save(parts->plan, parts->model, &parts->moments,
+    TV_GOTO(done, tv_moments_save(&parts->collect, parts->model, &parts->moments,
                                   tv_path_join(&path, folder, "optimizer.safetensors"), NULL));
     TV_GOTO(done, tv_model_config_write(&parts->model->config,
                                         tv_path_join(&path, folder, "config.json")));
@@ -189,7 +189,7 @@ static tv_err write_manifest(const char *folder, const tv_train_state *state)
     return err;
 }
 
-tv_err tv_checkpoint_save(const char *run_dir, const tv_checkpoint_parts *parts,
+tv_err tv_checkpoint_save(const char *run_dir, tv_checkpoint_parts *parts,
                           const tv_train_state *state)
 {
     tv_err err;

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "plan/plan.h"
 #include "report/logger.h"
+#include "train/collect.h"
 #include "train/precision.h"
 #include "train/weights.h"
 
@@ -44,14 +45,16 @@ typedef struct tv_train_state {
 
 typedef struct tv_checkpoint_parts {
     tv_plan *plan;
+    tv_collect collect; // what is read of tensors that are sharded
     const tv_model *model;
     tv_moments moments;
     const tv_tokenizer *tokenizer;
 } tv_checkpoint_parts;
 
 // Writes RUN/checkpoints/step-N: into step-N.tmp, everything fsynced, manifest last, then renamed.
-// A crash at any point leaves the older checkpoints as they were. TV_ENOSPC removes the half.
-tv_err tv_checkpoint_save(const char *run_dir, const tv_checkpoint_parts *parts,
+// A crash at any point leaves the older checkpoints as they were. TV_ENOSPC removes the half. For
+// rank 0; the others serve parts->collect.
+tv_err tv_checkpoint_save(const char *run_dir, tv_checkpoint_parts *parts,
                           const tv_train_state *state);
 
 // The state in a checkpoint folder (trainer.json).

@@ -65,6 +65,11 @@ static void configure_schedule(tv_session *s)
                                 .max_steps = (uint64_t)c->trainer.max_steps};
 }
 
+static bool is_sharded(const tv_session *s)
+{
+    return tv_comm_size(s->comm) > 1 && s->strategy == TV_STRATEGY_ZERO1;
+}
+
 static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t seq_len)
 {
     const tv_config *c = s->config;
@@ -80,6 +85,9 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .single = micro_batch == s->global_batch,
                                .update = true,
                                .ranks = tv_comm_size(s->comm),
+                               .rank = tv_comm_rank(s->comm),
+                               .shares = s->shares,
+                               .shard_optimizer = is_sharded(s),
                                .bucket_bytes = (uint64_t)(c->trainer.bucket_cap_mb * (1 << 20))};
     return tv_step_graph_create(&s->model_config, &options);
 }
@@ -271,6 +279,9 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
         TV_TRY(compare_data(s));
     TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
     TV_TRY(choose_precision(s, o->resumed));
+    s->shares = tv_alloc(tv_comm_size(s->comm), sizeof *s->shares);
+    TV_TRY(tv_strategy_choose(s->comm, s->config->trainer.strategy, tv_device_get_info(s->device),
+                              &s->strategy, &s->strategy_reason, s->shares));
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
     TV_TRY(open_balance(s, o->resumed));
     s->graph = build(s, s->micro_batch, s->seq_len);
@@ -279,9 +290,9 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
-    return s->graph->buckets
-               ? tv_gradients_create(s->graph->buckets, s->plan, s->comm, false, &s->gradients)
-               : TV_OK;
+    return s->graph->buckets ? tv_exchange_create(s->graph->buckets, s->plan, s->comm,
+                                                  is_sharded(s), &s->exchange)
+                             : TV_OK;
 }
 
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
@@ -300,7 +311,7 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
 
 void tv_session_close(tv_session *session)
 {
-    tv_gradients_destroy(&session->gradients);
+    tv_exchange_destroy(&session->exchange);
     tv_balance_destroy(&session->balance);
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);
@@ -312,6 +323,7 @@ void tv_session_close(tv_session *session)
     tv_free(session->ids);
     tv_free(session->targets);
     tv_free(session->samples);
+    tv_free(session->shares);
     *session = (tv_session){0};
 }
 
@@ -348,6 +360,7 @@ tv_checkpoint_parts tv_session_parts(const tv_session *session)
 {
     return (tv_checkpoint_parts){
         .plan = session->plan,
+        .collect = {.comm = session->comm, .plan = session->plan, .graph = session->graph->graph},
         .model = session->graph->model,
         .moments = {session->graph->first_moments, session->graph->second_moments},
         .tokenizer = session->tokenizer};

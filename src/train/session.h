@@ -8,13 +8,14 @@
 #include "device/device.h"
 #include "dist/balance.h"
 #include "dist/comm.h"
-#include "dist/gradients.h"
+#include "dist/exchange.h"
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/checkpoint.h"
 #include "train/precision.h"
 #include "train/schedule.h"
 #include "train/step_graph.h"
+#include "train/strategy.h"
 
 typedef struct tv_session {
     const tv_config *config; // not owned
@@ -32,12 +33,15 @@ typedef struct tv_session {
     tv_precision precision;
     const char *precision_reason; // why `auto` became it; NULL where it was configured
     tv_dtype moments;             // storage of the optimizer's state
+    tv_strategy strategy;         // of several ranks
+    const char *strategy_reason;  // why `auto` became it; NULL where it was configured
+    double *shares;               // [ranks] of the optimizer's state, where it is sharded
     // The global batch of the current step: ids and targets [global_batch * seq_len].
     uint32_t *ids, *targets, *samples;
-    double started;          // the step's first micro-batch, in tv_now_seconds
-    tv_balance_cost taken;   // by this rank: .batch of this step, .fixed of the one before it
-    bool rebalanced;         // by the latest step
-    tv_gradients *gradients; // on their way between ranks; NULL for one rank
+    double started;        // the step's first micro-batch, in tv_now_seconds
+    tv_balance_cost taken; // by this rank: .batch of this step, .fixed of the one before it
+    bool rebalanced;       // by the latest step
+    tv_exchange *exchange; // on their way between ranks; NULL for one rank
 } tv_session;
 
 typedef struct tv_session_options {

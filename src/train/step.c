@@ -82,13 +82,18 @@ static tv_err start_batches(tv_session *s, tv_pass *pass)
     return tv_plan_run(s->plan, s->graph->zero);
 }
 
-// Each rank tells what its part of the loss is, and how long that took.
-static tv_err sum_loss(tv_session *s, double *loss_sum)
+// Each rank tells what its part of the loss and of the gradient's square is, and how long that
+// took.
+static tv_err sum_results(tv_session *s, double *loss_sum)
 {
+    const tv_tensor *square = s->graph->square_sum;
     struct told {
-        double loss_sum;
+        double loss_sum, square_sum;
         tv_balance_cost taken;
-    } mine = {*loss_sum, s->taken}, *all;
+    } mine = {.taken = s->taken}, *all;
+    mine.loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
+    mine.square_sum = square ? *(const float *)tv_plan_result(s->plan, square) : 0;
+    double square_sum = 0;
     uint32_t size = tv_comm_size(s->comm);
     all = tv_alloc(size, sizeof *all);
     tv_balance_cost *taken = tv_alloc(size, sizeof *taken);
@@ -96,30 +101,48 @@ static tv_err sum_loss(tv_session *s, double *loss_sum)
     *loss_sum = 0;
     for (uint32_t r = 0; r < size; r++) {
         *loss_sum += all[r].loss_sum;
+        square_sum += all[r].square_sum;
         taken[r] = all[r].taken;
     }
     s->rebalanced = err == TV_OK && tv_balance_step(&s->balance, taken);
+    if (square)
+        *(float *)tv_plan_feed(s->plan, s->graph->square_total) = (float)square_sum;
     tv_free(all);
     tv_free(taken);
     return err;
 }
 
-// Gradients of the whole batch, on every rank: while the last micro-batch computes the rest, what
-// it has finished is on its way. Replicas stay identical as long as all devices round alike: the
-// sums have the same bits on every rank.
+// Gradients of the whole batch, on every rank, or on the owner of each: while the last micro-batch
+// computes the rest, what it has finished is on its way. The sums have the same bits everywhere.
 static tv_err accumulate(tv_session *s, double *loss_sum)
 {
     tv_pass pass;
     tv_err err = start_batches(s, &pass);
-    if (!s->gradients)
+    if (!s->exchange)
         return err;
-    err = tv_gradients_sum(s->gradients, pass, err);
-    s->taken.batch = tv_gradients_ready(s->gradients) - s->started;
+    err = tv_exchange_gradients(s->exchange, pass, err);
+    s->taken.batch = tv_exchange_ready(s->exchange) - s->started;
+    if (err == TV_OK && s->graph->square_sum)
+        err = tv_plan_run(s->plan, s->graph->norm);
     if (err == TV_OK)
         err = tv_plan_download(s->plan);
     TV_TRY(tv_comm_agree(s->comm, err));
-    *loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
-    return sum_loss(s, loss_sum);
+    return sum_results(s, loss_sum);
+}
+
+// Where every rank makes the same update, replicas stay identical as long as all devices round
+// alike; where each makes that of what it owns, they cannot drift apart.
+static tv_err update(tv_session *s)
+{
+    const tv_step_graph *g = s->graph;
+    double since = tv_now_seconds();
+    tv_err err = g->square_sum ? tv_plan_upload(s->plan) : TV_OK;
+    if (err == TV_OK)
+        err = tv_plan_run(s->plan, g->update);
+    if (err == TV_OK)
+        err = tv_plan_download(s->plan);
+    s->taken.fixed = tv_now_seconds() - since;
+    return g->square_sum ? tv_exchange_weights(s->exchange, err) : err;
 }
 
 // Counts a step that has run, and adapts the loss scale.
@@ -151,11 +174,8 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     write_step_block(s, state, report->lr, valid);
 
     TV_TRY(accumulate(s, &loss_sum));
-    double since = tv_now_seconds();
-    TV_TRY(tv_plan_run(s->plan, g->update));
-    TV_TRY(tv_plan_download(s->plan));
-    s->taken.fixed = tv_now_seconds() - since;
-    if (!s->gradients)
+    TV_TRY(update(s));
+    if (!s->exchange)
         loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);
     report->loss = loss_sum / (double)valid;

@@ -117,12 +117,19 @@ static void add_zero(tv_step_graph *s, const size_t *order)
 
 static void add_norm(tv_step_graph *s, const size_t *order)
 {
-    const tv_model *model = s->model;
-    tv_tensor **gradients = tv_alloc(model->weight_count, sizeof *gradients);
-    for (size_t i = 0; i < model->weight_count; i++)
-        gradients[i] = model->weights[order[i]]->gradient;
-    tv_grad_norm(s->graph, gradients, model->weight_count, s->step, s->stat);
+    size_t count = s->model->weight_count;
+    tv_tensor **gradients = tv_alloc(count, sizeof *gradients);
+    tv_tensor **moments = tv_alloc(count, sizeof *moments);
+    for (size_t i = 0; i < count; i++) {
+        gradients[i] = s->model->weights[order[i]]->gradient;
+        moments[i] = s->first_moments[order[i]];
+    }
+    if (s->options.shard_optimizer)
+        tv_grad_sumsq(s->graph, gradients, moments, count, s->square_sum);
+    else
+        tv_grad_norm(s->graph, gradients, count, s->step, s->stat);
     tv_free(gradients);
+    tv_free(moments);
 }
 
 static void add_update(tv_step_graph *s, const size_t *order)
@@ -130,6 +137,11 @@ static void add_update(tv_step_graph *s, const size_t *order)
     const tv_step_options *o = &s->options;
     uint64_t fours = 0;
     add_norm(s, order);
+    if (o->shard_optimizer) {
+        s->norm = s->update;
+        s->update = tv_graph_new_phase(s->graph);
+        tv_grad_norm_of(s->graph, s->square_total, s->step, s->stat);
+    }
     for (size_t i = 0; i < s->model->weight_count; i++) {
         tv_tensor *w = s->model->weights[order[i]];
         tv_attrs attrs = {.beta1 = o->beta1,
@@ -143,6 +155,40 @@ static void add_update(tv_step_graph *s, const size_t *order)
     }
 }
 
+static const tv_sharding *make_sharding(tv_step_graph *s, const tv_tensor *whole,
+                                        const uint64_t *cuts)
+{
+    uint32_t rank = s->options.rank;
+    tv_sharding *sharding = tv_arena_alloc(&s->graph->arena, 1, sizeof *sharding);
+    *sharding = (tv_sharding){.ranks = s->options.ranks, .cuts = cuts, .first = cuts[rank]};
+    uint64_t count = cuts[rank + 1] - cuts[rank];
+    if (count == 0)
+        return sharding;
+    sharding->held =
+        tv_graph_tensor(s->graph, whole->kind, whole->dtype, 1, (uint32_t)count, whole->name);
+    sharding->held->rank = whole->rank;
+    return sharding;
+}
+
+// Masters and moments of what this rank owns, instead of all of them.
+static void shard_state(tv_step_graph *s, const size_t *order)
+{
+    if (!s->options.shard_optimizer)
+        return;
+    for (size_t i = 0; i < s->model->weight_count; i++) {
+        tv_tensor *w = s->model->weights[order[i]];
+        uint64_t *cuts =
+            tv_arena_alloc(&s->graph->arena, (size_t)s->options.ranks + 1, sizeof *cuts);
+        tv_tensor *whole[] = {w->master, s->first_moments[order[i]], s->second_moments[order[i]]};
+        tv_buckets_cut(s->buckets, w, cuts);
+        for (size_t k = 0; k < 3; k++)
+            if (whole[k])
+                whole[k]->sharding = make_sharding(s, whole[k], cuts);
+    }
+    s->square_sum = tv_graph_tensor(s->graph, TV_RESULT, TV_F32, 1, 1, "square_sum");
+    s->square_total = tv_graph_tensor(s->graph, TV_FEED, TV_F32, 1, 1, "square_total");
+}
+
 static void add_buckets(tv_step_graph *s)
 {
     const tv_step_options *o = &s->options;
@@ -151,7 +197,7 @@ static void add_buckets(tv_step_graph *s)
     uint32_t phases[TV_PASSES] = {s->first, o->single ? s->first : s->micro, s->zero};
     double *shares = tv_alloc(o->ranks, sizeof *shares);
     for (uint32_t r = 0; r < o->ranks; r++)
-        shares[r] = 1;
+        shares[r] = o->shares ? o->shares[r] : 1;
     s->buckets = tv_buckets_create(s->graph, s->model->weights, s->model->weight_count, phases,
                                    TV_PASSES, o->bucket_bytes, shares, o->ranks);
     tv_free(shares);
@@ -180,6 +226,7 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
             add_pass(s, true, true);
         }
         add_buckets(s);
+        shard_state(s, order);
         s->update = tv_graph_new_phase(s->graph);
         add_update(s, order);
         tv_free(order);

@@ -18,9 +18,11 @@ typedef struct tv_step_options {
     uint64_t logit_bytes; // that may exist at a time: tv_logit_bytes; 0: 64 MiB
     tv_dtype moments;     // TV_F32 or TV_BF16: how the optimizer's state is stored
     bool single;          // every step has one micro-batch: there is no phase `micro`
-    bool update;    // false: a graph for validation only, without gradients and optimizer state
-    uint32_t ranks; // 0 or 1: no gradients travel
+    bool update; // false: a graph for validation only, without gradients and optimizer state
+    uint32_t ranks, rank;  // of a run; 0 or 1: no gradients travel
     uint64_t bucket_bytes; // of gradients that travel together
+    const double *shares;  // [ranks] see tv_buckets_create; NULL: equal ones
+    bool shard_optimizer;  // each rank has the optimizer's state of what it owns, and updates that
 } tv_step_options;
 
 // After which program gradients travel.
@@ -34,10 +36,15 @@ typedef struct tv_step_graph {
     // or zero where there is none; update. Eval stands by itself. All sum up losses, but for first,
     // zero and eval, which start anew.
     uint32_t zero, first, micro, update, eval;
+    // Where the optimizer is sharded, norm comes before update: each rank finds the sum of squares
+    // of its gradients, and the host feeds the total.
+    uint32_t norm;
     // Feeds: see tv_model_inputs; targets [1,R].
     tv_tensor *ids, *targets, *order, *samples, *step;
     // Results: the sum of losses [1,1]; the gradient norm's statistics.
     tv_tensor *loss_sum, *stat;
+    tv_tensor *square_sum,
+        *square_total; // a result and a feed [1,1]; NULL where nothing is sharded
     tv_tensor **first_moments, **second_moments; // one per weight of the model
     tv_buckets *buckets; // of several ranks' gradients; NULL for one. Passes: enum tv_pass
     // Weights have a master (tensor->master) where the precision keeps them.

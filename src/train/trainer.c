@@ -86,8 +86,10 @@ static void report_start(trainer *t)
     tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
                     t->session.global_batch, t->session.seq_len, t->session.micro_batch);
     if (tv_comm_size(t->comm) > 1)
-        tv_run_log_line(t->log, "ranks: %u, gradients are summed behind the backward pass",
-                        tv_comm_size(t->comm));
+        tv_run_log_line(t->log, "ranks: %u, strategy %s%s%s", tv_comm_size(t->comm),
+                        tv_strategy_name(t->session.strategy),
+                        t->session.strategy_reason ? ", chosen because " : "",
+                        t->session.strategy_reason ? t->session.strategy_reason : "");
     report_shares(t, "at first");
 }
 
@@ -254,18 +256,34 @@ static tv_err validate(trainer *t)
     return plot(t);
 }
 
-static tv_err save(trainer *t)
+// Every rank takes part, since rank 0 may not hold everything.
+static tv_err save_checkpoint(trainer *t)
 {
-    if (!t->writes || t->saved_step == t->state.step)
-        return TV_OK;
-    double start = tv_now_seconds();
     tv_checkpoint_parts parts = tv_session_parts(&t->session);
+    if (!t->writes)
+        return tv_collect_serve(&parts.collect);
     t->state.logs = tv_loggers_sizes(t->loggers);
     tv_session_note_ranks(&t->session, &t->state);
-    TV_TRY(tv_checkpoint_save(t->config->run_dir, &parts, &t->state));
+    tv_err err = tv_checkpoint_save(t->config->run_dir, &parts, &t->state);
+    if (err == TV_OK)
+        return tv_collect_end(&parts.collect);
+    char line[512];
+    snprintf(line, sizeof line, "%s", tv_error_message()); // the others need not wait any longer
+    tv_collect_end(&parts.collect);
+    return tv_fail(err, "%s", line);
+}
+
+static tv_err save(trainer *t)
+{
+    if (t->saved_step == t->state.step)
+        return TV_OK;
+    double start = tv_now_seconds();
+    TV_TRY(save_checkpoint(t));
+    t->saved_step = t->state.step;
+    if (!t->writes)
+        return TV_OK;
     TV_TRY(tv_checkpoints_prune(t->config->run_dir, t->state.step,
                                 (uint64_t)t->config->trainer.keep_checkpoints));
-    t->saved_step = t->state.step;
     t->window_start += tv_now_seconds() - start;
     return plot(t);
 }

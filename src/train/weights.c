@@ -175,7 +175,7 @@ tv_err tv_moments_load(tv_plan *plan, const tv_model *model, const tv_moments *m
 // -------------------------------------------------------------------------------------- saving
 
 typedef struct save_context {
-    tv_plan *plan;
+    tv_collect *from;
     const stored_list *list;
 } save_context;
 
@@ -186,11 +186,11 @@ static tv_st_dtype file_dtype(const tv_tensor *tensor)
     return tensor->dtype == TV_BF16 ? TV_ST_BF16 : TV_ST_F32;
 }
 
-static tv_err fetch_bf16(tv_plan *plan, const tv_tensor *tensor, uint64_t first, size_t count,
+static tv_err fetch_bf16(tv_collect *from, const tv_tensor *tensor, uint64_t first, size_t count,
                          uint16_t *out)
 {
     float *values = tv_alloc(count, sizeof *values);
-    tv_err err = tv_plan_read(plan, tensor, first, count, values);
+    tv_err err = tv_collect_read(from, tensor, first, count, values);
     for (size_t i = 0; i < count && err == TV_OK; i++)
         out[i] = tv_bf16_from_float(values[i]); // exact
     tv_free(values);
@@ -205,11 +205,12 @@ static tv_err fetch(void *context, size_t index, size_t offset, void *out, size_
     size_t width = tv_dtype_bytes(tensor->dtype);
     uint64_t first = (uint64_t)s->first * tensor->columns + offset / width;
     if (tensor->dtype == TV_BF16)
-        return fetch_bf16(save->plan, tensor, first, size / width, out);
-    return tv_plan_read(save->plan, tensor, first, size / width, out);
+        return fetch_bf16(save->from, tensor, first, size / width, out);
+    return tv_collect_read(save->from, tensor, first, size / width, out);
 }
 
-static tv_err save_list(tv_plan *plan, const stored_list *list, const char *path, tv_checksum *sum)
+static tv_err save_list(tv_collect *from, const stored_list *list, const char *path,
+                        tv_checksum *sum)
 {
     tv_safetensors_spec *specs = tv_alloc(list->count, sizeof *specs);
     for (size_t i = 0; i < list->count; i++) {
@@ -221,25 +222,25 @@ static tv_err save_list(tv_plan *plan, const stored_list *list, const char *path
             specs[i] = (tv_safetensors_spec){
                 .name = s->name, .dtype = dtype, .rank = 2, .shape = {s->rows, s->tensor->columns}};
     }
-    save_context context = {plan, list};
+    save_context context = {from, list};
     tv_err err = tv_safetensors_write(path, specs, list->count, NULL, 0, fetch, &context, sum);
     tv_free(specs);
     return err;
 }
 
-tv_err tv_weights_save(tv_plan *plan, const tv_model *model, const char *path, tv_checksum *sum)
+tv_err tv_weights_save(tv_collect *from, const tv_model *model, const char *path, tv_checksum *sum)
 {
     stored_list list = list_weights(model);
-    tv_err err = save_list(plan, &list, path, sum);
+    tv_err err = save_list(from, &list, path, sum);
     list_finish(&list);
     return err;
 }
 
-tv_err tv_moments_save(tv_plan *plan, const tv_model *model, const tv_moments *moments,
+tv_err tv_moments_save(tv_collect *from, const tv_model *model, const tv_moments *moments,
                        const char *path, tv_checksum *sum)
 {
     stored_list list = list_moments(model, moments);
-    tv_err err = save_list(plan, &list, path, sum);
+    tv_err err = save_list(from, &list, path, sum);
     list_finish(&list);
     return err;
 }

@@ -1,0 +1,248 @@
+// Gradients and weights on their way between ranks.
+#include "dist/exchange.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/worker.h"
+
+#include <stdio.h>
+
+// A parcel, and where MPI finds its values: the device's own memory, or a copy.
+typedef struct transport {
+    tv_exchange *owner;
+    const tv_parcel *parcel;
+    float *gradients;
+    uint8_t *weights;                    // as they lie in memory
+    bool gradients_there, weights_there; // in the device's own memory
+} transport;
+
+struct tv_exchange {
+    const tv_buckets *buckets;
+    tv_plan *plan;
+    tv_comm *behind;
+    tv_worker *worker;
+    bool scatter;
+    transport *transports; // one per parcel
+    float *staging;
+    double ready;
+};
+
+// What happened to this rank, kept over the calls that all ranks need it for.
+typedef struct outcome {
+    tv_err err;
+    char line[1024];
+} outcome;
+
+static void keep(outcome *o, tv_err err)
+{
+    if (o->err != TV_OK || err == TV_OK)
+        return;
+    o->err = err;
+    snprintf(o->line, sizeof o->line, "%s", tv_error_message());
+}
+
+static tv_err tell(const outcome *o)
+{
+    return o->err == TV_OK ? TV_OK : tv_fail(o->err, "%s", o->line);
+}
+
+static uint32_t element_bytes(const transport *t)
+{
+    return tv_dtype_bytes(t->parcel->weights[0]->dtype);
+}
+
+// Whether a rank is to receive piece r of the gradients.
+static bool is_wanted(const tv_exchange *e, uint32_t r)
+{
+    return !e->scatter || r == tv_comm_rank(e->behind);
+}
+
+static transport *find_transport(const tv_exchange *e, const tv_parcel *parcel)
+{
+    return &e->transports[parcel - e->buckets->parcels];
+}
+
+// The device's own memory where the host sees it and one weight is all; else staging. Ranks need
+// not choose alike.
+static void choose_places(tv_exchange *e)
+{
+    uint64_t staged = 0;
+    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
+        transport *t = &e->transports[i];
+        const tv_parcel *parcel = t->parcel = &e->buckets->parcels[i];
+        t->owner = e;
+        if (parcel->count == 1) {
+            t->gradients = tv_plan_host(e->plan, parcel->weights[0]->gradient);
+            t->weights = tv_plan_host(e->plan, parcel->weights[0]);
+        }
+        t->gradients_there = t->gradients != NULL;
+        t->weights_there = t->weights != NULL;
+        staged += t->gradients && t->weights ? 0 : parcel->elements;
+    }
+    e->staging = tv_alloc((size_t)staged, sizeof *e->staging);
+    float *at = e->staging;
+    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
+        transport *t = &e->transports[i];
+        bool needs = !t->gradients_there || !t->weights_there;
+        t->gradients = t->gradients_there ? t->gradients : at;
+        t->weights = t->weights_there ? t->weights : (uint8_t *)at;
+        at += needs ? t->parcel->elements : 0;
+    }
+}
+
+tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *comm, bool scatter,
+                          tv_exchange **exchange)
+{
+    tv_exchange *e = tv_alloc(1, sizeof *e);
+    *e = (tv_exchange){
+        .buckets = buckets, .plan = plan, .behind = tv_comm_behind(comm), .scatter = scatter};
+    e->transports = tv_alloc(buckets->parcel_count, sizeof *e->transports);
+    choose_places(e);
+    tv_err err = tv_worker_create(&e->worker);
+    if (err == TV_OK)
+        *exchange = e;
+    else
+        tv_exchange_destroy(&e);
+    return err;
+}
+
+void tv_exchange_destroy(tv_exchange **exchange)
+{
+    tv_exchange *e = *exchange;
+    if (!e)
+        return;
+    tv_worker_destroy(&e->worker);
+    tv_free(e->transports);
+    tv_free(e->staging);
+    tv_free(e);
+    *exchange = NULL;
+}
+
+double tv_exchange_ready(const tv_exchange *e)
+{
+    return e->ready;
+}
+
+// ----------------------------------------------------------------------------------- gradients
+
+// On the worker's thread.
+static tv_err sum(void *context)
+{
+    const transport *t = context;
+    const tv_exchange *e = t->owner;
+    if (e->scatter)
+        return tv_comm_reduce_scatter_f32(e->behind, t->gradients, t->parcel->owned);
+    return tv_comm_sum_f32(e->behind, t->gradients, (size_t)t->parcel->elements);
+}
+
+static tv_err fetch_gradients(const transport *t)
+{
+    float *at = t->gradients;
+    for (size_t i = 0; i < t->parcel->count && !t->gradients_there; i++) {
+        const tv_tensor *gradient = t->parcel->weights[i]->gradient;
+        TV_TRY(tv_plan_peek(t->owner->plan, gradient, 0, tv_tensor_count(gradient), at));
+        at += tv_tensor_count(gradient);
+    }
+    return TV_OK;
+}
+
+static tv_err fetch_bucket(const tv_exchange *e, const tv_bucket *bucket, size_t pass)
+{
+    TV_TRY(tv_plan_wait_watch(e->plan, bucket->watches[pass]));
+    for (size_t i = 0; i < bucket->count; i++)
+        TV_TRY(fetch_gradients(find_transport(e, &bucket->parcels[i])));
+    return TV_OK;
+}
+
+static tv_err put_gradients(const transport *t)
+{
+    const tv_exchange *e = t->owner;
+    tv_piece *pieces = tv_alloc(t->parcel->count, sizeof *pieces);
+    const float *at = t->gradients;
+    tv_err err = TV_OK;
+    for (uint32_t r = 0; r < e->buckets->ranks && !t->gradients_there; r++) {
+        size_t count = tv_parcel_pieces(t->parcel, r, pieces);
+        for (size_t i = 0; i < count && err == TV_OK; i++) {
+            if (is_wanted(e, r))
+                err = tv_plan_write(e->plan, pieces[i].weight->gradient, pieces[i].first,
+                                    pieces[i].count, at);
+            at += pieces[i].count;
+        }
+    }
+    tv_free(pieces);
+    return err;
+}
+
+tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
+{
+    outcome o = {.err = TV_OK};
+    keep(&o, err);
+    for (size_t i = 0; i < e->buckets->bucket_count; i++) {
+        const tv_bucket *bucket = &e->buckets->buckets[i];
+        if (o.err == TV_OK)
+            keep(&o, fetch_bucket(e, bucket, pass));
+        for (size_t p = 0; p < bucket->count; p++)
+            tv_worker_give(e->worker, sum, find_transport(e, &bucket->parcels[p]));
+    }
+    e->ready = tv_now_seconds();
+    keep(&o, tv_worker_wait(e->worker, 0));
+    for (size_t i = 0; i < e->buckets->parcel_count && o.err == TV_OK; i++)
+        keep(&o, put_gradients(&e->transports[i]));
+    return tell(&o);
+}
+
+// ------------------------------------------------------------------------------------- weights
+
+// On the worker's thread.
+static tv_err gather(void *context)
+{
+    const transport *t = context;
+    uint32_t ranks = t->owner->buckets->ranks;
+    uint64_t *sizes = tv_alloc(ranks, sizeof *sizes);
+    for (uint32_t r = 0; r < ranks; r++)
+        sizes[r] = t->parcel->owned[r] * element_bytes(t);
+    tv_err err = tv_comm_all_gather(t->owner->behind, t->weights, sizes);
+    tv_free(sizes);
+    return err;
+}
+
+// Reads this rank's pieces of the weights, or writes those of all others.
+static tv_err move_weights(const transport *t, bool own)
+{
+    const tv_exchange *e = t->owner;
+    tv_piece *pieces = tv_alloc(t->parcel->count, sizeof *pieces);
+    uint8_t *at = t->weights;
+    tv_err err = TV_OK;
+    for (uint32_t r = 0; r < e->buckets->ranks && !t->weights_there; r++) {
+        size_t count = tv_parcel_pieces(t->parcel, r, pieces);
+        bool mine = r == tv_comm_rank(e->behind);
+        for (size_t i = 0; i < count && err == TV_OK; i++) {
+            const tv_piece *p = &pieces[i];
+            if (mine && own)
+                err = tv_plan_read_bytes(e->plan, p->weight, p->first, p->count, at);
+            else if (!mine && !own)
+                err = tv_plan_write_bytes(e->plan, p->weight, p->first, p->count, at);
+            at += p->count * element_bytes(t);
+        }
+    }
+    tv_free(pieces);
+    return err;
+}
+
+tv_err tv_exchange_weights(tv_exchange *e, tv_err err)
+{
+    outcome o = {.err = TV_OK};
+    uint64_t last = 0;
+    keep(&o, err);
+    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
+        if (o.err == TV_OK)
+            keep(&o, move_weights(&e->transports[i], true));
+        last = tv_worker_give(e->worker, gather, &e->transports[i]);
+    }
+    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
+        keep(&o, tv_worker_wait(e->worker, last - e->buckets->parcel_count + i + 1));
+        if (o.err == TV_OK)
+            keep(&o, move_weights(&e->transports[i], false));
+    }
+    return tell(&o);
+}

@@ -1,0 +1,58 @@
+// Collecting: rank 0 asks for windows of tensors, and all send what they hold.
+#include "train/collect.h"
+
+#include "base/memory.h"
+
+// Rank 0's wish; count 0: it has none any more.
+typedef struct wish {
+    uint64_t tensor, first, count;
+} wish;
+
+// A rank that cannot read its part sends something all the same, and then says so.
+static tv_err send_parts(tv_collect *c, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                         float *out)
+{
+    const tv_sharding *s = tensor->sharding;
+    uint64_t *sizes = tv_alloc(s->ranks, sizeof *sizes);
+    for (uint32_t r = 0; r < s->ranks; r++) {
+        uint64_t from = tv_max_size(s->cuts[r], first);
+        uint64_t end = tv_min_size(s->cuts[r + 1], first + count);
+        sizes[r] = from < end ? (end - from) * sizeof *out : 0;
+    }
+    tv_err err = tv_plan_read(c->plan, tensor, first, count, out);
+    tv_err sent = tv_comm_all_gather(c->comm, out, sizes);
+    tv_free(sizes);
+    err = tv_comm_agree(c->comm, sent == TV_OK ? err : sent);
+    c->failed = err != TV_OK;
+    return err;
+}
+
+tv_err tv_collect_read(tv_collect *c, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                       float *out)
+{
+    if (!tensor->sharding)
+        return tv_plan_read(c->plan, tensor, first, count, out);
+    wish w = {tensor->id, first, count};
+    TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
+    return send_parts(c, tensor, first, count, out);
+}
+
+tv_err tv_collect_end(tv_collect *c)
+{
+    wish none = {0, 0, 0};
+    return c->failed ? TV_OK : tv_comm_broadcast(c->comm, &none, sizeof none);
+}
+
+tv_err tv_collect_serve(tv_collect *c)
+{
+    for (;;) {
+        wish w;
+        TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
+        if (w.count == 0)
+            return TV_OK;
+        float *values = tv_alloc((size_t)w.count, sizeof *values);
+        tv_err err = send_parts(c, c->graph->tensors[w.tensor], w.first, w.count, values);
+        tv_free(values);
+        TV_TRY(err);
+    }
+}
