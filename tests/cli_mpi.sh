@@ -4,6 +4,7 @@
 set -u
 # shellcheck source=tests/harness/cli.sh
 . "$(dirname "$0")/harness/cli.sh"
+here=$(realpath "$(dirname "$0")")
 cli_begin "$@"
 export LP_NUM_THREADS=1 # ranks share the cores
 make_data
@@ -107,6 +108,24 @@ check "a resumed run starts with the shares that it had" \
   grep -Eq "balance: at first: $speeds" mixed/log.txt
 ranks 2 train plain.yaml --quiet "trainer.balance=[1,1,1]"
 expect_failure "more weights than ranks" 2 "3 weights for 2 ranks"
+
+# Rank 1 has no buffer for the activations of two sequences, so it computes one at a time.
+wide=("$program" train plain.yaml --quiet --share-device model.n_inner=512 trainer.max_steps=20)
+need "${wide[@]}" run_dir=roomy
+start_ranks -n 1 "${wide[@]}" run_dir=cramped : \
+  -n 1 env TRIVIUM_MASK=alloc=100K "${wide[@]}" run_dir=cramped
+expect_status "ranks of different memory" 0
+check "ranks of different memory: the numbers of one rank" agree roomy cramped
+# shellcheck disable=SC2317
+micro_batches() { grep -o '"micro_batch_size": [0-9]*, ' "$1"/checkpoints/*20/trainer.json; }
+check "ranks of different memory: their micro-batches" \
+  test "$(micro_batches cramped | tr -dc '0-9,')" = 2,1,
+
+tool=$(dirname "$here")/tools/mixed_speed.sh
+check "what unequal ranks come to is measured" \
+  bash -c "'$tool' -p '$program' -s 4 -m '1 2 32 32' -b '4 1' >speeds"
+check "it prints both alone, and both together" test "$(grep -c 'tokens/s' speeds)" -ge 4
+check "and what these come to" test "$(grep -c ' of the sum$' speeds)" = 2
 
 # Two vendors.
 if "$program" devices | grep -q opencl; then

@@ -192,6 +192,8 @@ static void test_shares_follow_speeds(void **state)
         ;
     assert_true(b.ranks[0].share == 32 && b.ranks[1].share == 32);
     assert_int_equal(steps_until_change(&b, close, 500), 0); // not worth it
+    for (int i = 0; i < 100; i++)
+        assert_false(step(&b, i % 10 ? equal : odd)); // a disturbance now and then
     tv_balance_destroy(&b);
 }
 

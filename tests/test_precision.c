@@ -318,6 +318,15 @@ static void test_state_that_is_read(void **state)
     assert_int_equal(s.precision, TV_PRECISION_32_TRUE);
     assert_int_equal(s.moments, TV_F32);
     assert_true(s.loss_scale.value == 1 && s.loss_scale.good_steps == 0);
+    assert_int_equal(s.rank_count, 0);
+    assert_ok(read_state("{" STATE ", \"ranks\": [{\"micro_batch_size\": 4, "
+                         "\"micro_batch_seconds\": 0.5, \"update_seconds\": 0.25}, "
+                         "{\"micro_batch_size\": 1}]}",
+                         &s));
+    assert_int_equal(s.rank_count, 2);
+    assert_true(s.ranks[0].micro_batch == 4 && s.ranks[1].micro_batch == 1);
+    assert_true(s.ranks[0].cost.batch == 0.5 && s.ranks[0].cost.fixed == 0.25);
+    assert_true(s.ranks[1].cost.batch == 0 && s.ranks[1].cost.fixed == 0);
 }
 
 static void test_state_that_is_refused(void **state)
@@ -332,6 +341,13 @@ static void test_state_that_is_refused(void **state)
         {"{" STATE ", \"loss_scale\": 0}", "loss_scale"},
         {"{" STATE ", \"loss_scale\": -1}", "loss_scale"},
         {"{" STATE ", \"loss_scale_good_steps\": 2000}", "loss_scale_good_steps"},
+        {"{" STATE ", \"ranks\": 2}", "ranks: not a list of 2 to 64"},
+        {"{" STATE ", \"ranks\": [{\"micro_batch_size\": 4}]}", "ranks: not a list of 2 to 64"},
+        {"{" STATE ", \"ranks\": [1, 2]}", "ranks: not a list of objects"},
+        {"{" STATE ", \"ranks\": [{}, {}]}", "no micro_batch_size"},
+        {"{" STATE ", \"ranks\": [{\"micro_batch_size\": 0}, {}]}", "micro_batch_size"},
+        {"{" STATE ", \"ranks\": [{\"micro_batch_size\": 1, \"update_seconds\": -1}, {}]}",
+         "update_seconds"},
     };
     (void)state;
     tv_train_state s;

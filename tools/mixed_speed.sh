@@ -59,7 +59,11 @@ trainer: {max_steps: $steps, global_batch_size: $global, micro_batch_size: $micr
 lr_scheduler: {warmup_steps: 2}
 YAML
 
-# One core and one thread of the driver for each rank.
+# One core and one thread of the driver for each rank: "0 1" of the cores "0-3,8".
+cores=$(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
+  awk -F- '{ for (c = $1; c <= $NF; c++) print c }' | head -n 2 | xargs)
+read -r first_core second_core <<<"$cores"
+second_core=${second_core:-$first_core}
 export LP_NUM_THREADS=1 POCL_MAX_PTHREAD_COUNT=1
 rank() { # CORE SPEED RUN [SETTING...]: its command line, in $command
   command=(taskset -c "$1" "$program" train train.yaml --device "$device" --mask "speed=$2"
@@ -80,9 +84,9 @@ alone() { # CORE SPEED RUN
 }
 
 both() { # RUN BALANCE
-  rank 0 1 "$1" "trainer.balance=$2"
+  rank "$first_core" 1 "$1" "trainer.balance=$2"
   local first=("${command[@]}")
-  rank 1 "$fraction" "$1" "trainer.balance=$2"
+  rank "$second_core" "$fraction" "$1" "trainer.balance=$2"
   mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp \
     -n 1 "${first[@]}" : -n 1 "${command[@]}" >&2 </dev/null
   tokens_per_second "$1"
@@ -95,9 +99,9 @@ report() { # WHAT TOKENS/S
     print "" }'
 }
 
-fast=$(alone 0 1 fast)
+fast=$(alone "$first_core" 1 fast)
 report "rank 0 alone" "$fast" ""
-slow=$(alone 1 "$fraction" slow)
+slow=$(alone "$second_core" "$fraction" slow)
 report "rank 1 alone, at $fraction of its speed" "$slow" ""
 sum=$(awk -v a="$fast" -v b="$slow" 'BEGIN { print a + b }')
 report "both, shares by measured speed" "$(both auto auto)" "$sum"

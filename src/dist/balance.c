@@ -140,6 +140,21 @@ static double mean(double old, double sample, uint32_t measured)
     return old + weight * (sample - old);
 }
 
+static double middle(double a, double b, double c)
+{
+    return fmax(fmin(a, b), fmin(fmax(a, b), c));
+}
+
+// Of three samples in a row, so that a single step which something disturbed counts for nothing.
+static double steady(tv_balance_rank *rank, double sample)
+{
+    double *recent = rank->recent;
+    double value = rank->measured < 2 ? sample : middle(sample, recent[0], recent[1]);
+    recent[1] = recent[0];
+    recent[0] = sample;
+    return value;
+}
+
 // A rank without share cannot be measured. It is slowly taken to be faster, so that in the end it
 // is tried again.
 static void take_sample(tv_balance_rank *rank, const tv_balance_cost *taken, uint32_t counted)
@@ -147,7 +162,7 @@ static void take_sample(tv_balance_rank *rank, const tv_balance_cost *taken, uin
     uint32_t n = micro_batches_of(rank);
     rank->cost.fixed = mean(rank->cost.fixed, taken->fixed, counted);
     if (n > 0) {
-        rank->cost.batch = mean(rank->cost.batch, taken->batch / n, rank->measured);
+        rank->cost.batch = mean(rank->cost.batch, steady(rank, taken->batch / n), rank->measured);
         rank->measured++;
     } else {
         rank->cost.batch *= 1 - FORGIVENESS;

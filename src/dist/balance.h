@@ -22,6 +22,7 @@ typedef struct tv_balance_rank {
     uint32_t micro_batch; // sequences that it computes at once
     uint32_t share;       // sequences of each global batch
     tv_balance_cost cost;
+    double recent[2];  // the latest samples of cost.batch
     uint32_t measured; // steps behind cost.batch, since it was last not known or had no share
 } tv_balance_rank;
 

@@ -110,6 +110,8 @@ static tv_err read_ranks(const json_t *root, const char *path, tv_train_state *s
         TV_TRY(tv_json_int(item, path, "micro_batch_size", 1, UINT32_MAX, &micro_batch));
         TV_TRY(tv_json_double(item, path, "micro_batch_seconds", 0, 1e15, &rank->cost.batch));
         TV_TRY(tv_json_double(item, path, "update_seconds", 0, 1e15, &rank->cost.fixed));
+        if (micro_batch == 0)
+            return tv_fail(TV_EFORMAT, "%s: " RANKS_KEY ": no micro_batch_size", path);
         rank->micro_batch = (uint32_t)micro_batch;
     }
     state->rank_count = (uint32_t)count;
