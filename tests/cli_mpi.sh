@@ -125,7 +125,7 @@ tool=$(dirname "$here")/tools/mixed_speed.sh
 check "what unequal ranks come to is measured" \
   bash -c "'$tool' -p '$program' -s 4 -m '1 2 32 32' -b '4 1' >speeds"
 check "it prints both alone, and both together" test "$(grep -c 'tokens/s' speeds)" -ge 4
-check "and what these come to" test "$(grep -c ' of the sum$' speeds)" = 2
+check "and what these come to" test "$(grep -c ' of the sum' speeds)" = 2
 
 # Two vendors.
 if "$program" devices | grep -q opencl; then

@@ -2,17 +2,19 @@
 # How much of two unequal ranks a run makes use of: trains a GPT-2 on each rank alone, on both with
 # shares by measured speed, and on both with equal shares. A mask slows the second rank.
 #
-#     tools/mixed_speed.sh [-p PROGRAM] [-d DEVICE] [-f FRACTION] [-s STEPS] [-m SIZES] [-b BATCH]
+#     tools/mixed_speed.sh [-p PROGRAM] [-d DEVICE] [-f FRACTION] [-r ROUNDS] [-s STEPS] [-m SIZES]
+#                          [-b BATCH]
 #
 #   -p     the program (build/trivium beside this folder)
 #   -d     the device of both ranks (vulkan:0); each gets a core of its own
 #   -f     what the mask leaves the second rank of its speed (0.333)
+#   -r     rounds of all four runs, one after the other (1)
 #   -s     optimizer steps of each run; the second half counts (24)
 #   -m     "layers heads width context" (2 4 128 64)
 #   -b     "global-batch micro-batch", in sequences (32 1)
 #
-# One line for each run: tokens/s of the median step and, for both ranks, the ratio to the sum of
-# both alone. It needs mpirun and taskset.
+# One line for each kind of run: tokens/s of the median step and, for both ranks, the ratio to the
+# sum of both alone; of several rounds the median, and the ratio of each. Needs mpirun and taskset.
 set -euo pipefail
 
 usage() {
@@ -23,14 +25,16 @@ usage() {
 program=$(dirname "$0")/../build/trivium
 device=vulkan:0
 fraction=0.333
+rounds=1
 steps=24
 sizes="2 4 128 64"
 batch="32 1"
-while getopts p:d:f:s:m:b: option; do
+while getopts p:d:f:r:s:m:b: option; do
   case $option in
   p) program=$OPTARG ;;
   d) device=$OPTARG ;;
   f) fraction=$OPTARG ;;
+  r) rounds=$OPTARG ;;
   s) steps=$OPTARG ;;
   m) sizes=$OPTARG ;;
   b) batch=$OPTARG ;;
@@ -92,18 +96,31 @@ both() { # RUN BALANCE
   tokens_per_second "$1"
 }
 
-report() { # WHAT TOKENS/S
-  awk -v what="$1" -v speed="$2" -v sum="$3" 'BEGIN {
-    printf "%-36s %10.1f tokens/s", what, speed
-    if (sum) printf "   %.3f of the sum", speed / sum
-    print "" }'
+for round in $(seq "$rounds"); do
+  fast=$(alone "$first_core" 1 "fast-$round")
+  slow=$(alone "$second_core" "$fraction" "slow-$round")
+  echo "$fast $slow $(both "auto-$round" auto) $(both "equal-$round" equal)"
+done >rounds.txt
+
+# Of the rounds: column COLUMN, or its ratio to the sum of the first two.
+values() { # COLUMN [ratio]
+  awk -v column="$1" -v ratio="${2:-}" \
+    '{ printf ratio ? "%.3f\n" : "%.1f\n", $column / (ratio ? $1 + $2 : 1) }' rounds.txt
 }
 
-fast=$(alone "$first_core" 1 fast)
-report "rank 0 alone" "$fast" ""
-slow=$(alone "$second_core" "$fraction" slow)
-report "rank 1 alone, at $fraction of its speed" "$slow" ""
-sum=$(awk -v a="$fast" -v b="$slow" 'BEGIN { print a + b }')
-report "both, shares by measured speed" "$(both auto auto)" "$sum"
-report "both, equal shares" "$(both equal equal)" "$sum"
-sed -n 's/^[^ ]* balance: step/  step/p' auto/log.txt
+median() {
+  sort -g | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+}
+
+report() { # WHAT COLUMN [ratio]
+  printf '%-36s %10.1f tokens/s' "$1" "$(values "$2" | median)"
+  [ $# = 2 ] || printf '   %.3f of the sum' "$(values "$2" ratio | median)"
+  if [ $# = 3 ] && [ "$rounds" -gt 1 ]; then printf ' (%s)' "$(values "$2" ratio | xargs)"; fi
+  echo
+}
+
+report "rank 0 alone" 1
+report "rank 1 alone, at $fraction of its speed" 2
+report "both, shares by measured speed" 3 ratio
+report "both, equal shares" 4 ratio
+sed -n 's/^[^ ]* balance: step/  step/p' auto-"$rounds"/log.txt
