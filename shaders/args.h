@@ -47,3 +47,9 @@ struct tv_args {
 #define TV_TYPE_BF16 2 // the upper half of a float
 
 #define TV_IGNORE_TARGET 0xFFFFFFFFu // a target without loss
+
+// How an input of the subgroup's kernels lies in memory: four elements along K side by side, or
+// four rows (of A) or columns (of B), or in panels that pack.comp made.
+#define TV_ALONG_K 0u
+#define TV_ACROSS_K 1u
+#define TV_PACKED 2u

@@ -68,7 +68,7 @@ static void each_check_bites(void **state)
         const char *fault, *mask, *kernel;
     } cases[] = {
         {"wrong:cross_entropy", "", "kernel 'cross_entropy' computes wrongly: element 0 is"},
-        {"wrong:matmul_nt", "", "kernel 'matmul_nt"},
+        {"wrong:matmul_nt", "", "kernel 'matmul_"},
         {"wrong:matmul_nt", "no-texel", "computes wrongly: element 0 is"},
         {"wrong:dropout", "", "kernel 'dropout' computes wrongly: element 0 is"},
         {"wrong:convert", "no-f16",

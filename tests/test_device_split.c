@@ -120,6 +120,23 @@ static void test_table(void **state)
             fail_msg("no case of %s was split", tv_op_get_info(must[i])->name);
 }
 
+// Products whose inputs are read as they lie and from panels, whatever their size.
+static void test_products(void **state)
+{
+    static const char *const picks[] = {"pick:0", "pick:1"};
+    size_t failed = 0;
+    for (size_t i = 0; i < 2 * tv_case_count; i++) {
+        const tv_case *row = &tv_cases[i / 2];
+        bool split = false;
+        if (row->op != TV_OP_MATMUL && row->op != TV_OP_LINEAR_CROSS_ENTROPY)
+            continue;
+        setenv("TRIVIUM_TUNE", picks[i % 2], 1);
+        failed += !run_case(*state, row, TV_F32, &split);
+    }
+    unsetenv("TRIVIUM_TUNE");
+    assert_int_equal(failed, 0);
+}
+
 // ------------------------------------------------------------------------------ GPT-2's embedding
 
 enum { VOCABULARY = 50257, WIDTH = 768, ROWS = 64 };
@@ -191,6 +208,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_products),
         cmocka_unit_test(test_embedding_beyond_one_binding),
     };
     TV_TEST_FILTER(argc, argv);

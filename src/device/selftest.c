@@ -148,8 +148,8 @@ typedef struct matmul_kernel {
 // As lower_matmul.c has them, the preferred ones first. One layout stands for all: they are slow to
 // compile, and each run uses this one anyway.
 static const matmul_kernel matmul_kernels[] = {
-    {"matmul_nt_s16", 16, 64, 64, true},
-    {"matmul_nt_s8", 8, 32, 32, true},
+    {"matmul_s16", 16, 64, 64, true},
+    {"matmul_s8", 8, 32, 32, true},
     {"matmul_nt_v16", 1, 256, 144, false},
     {"matmul_nt", 0, 64, 64, false},
 };

@@ -33,6 +33,12 @@ typedef struct tv_launch {
     const tv_node *node;
 } tv_launch;
 
+// Which elements a panel holds (lower_pack.c): a window and a first column of it.
+typedef struct tv_panel {
+    uint64_t at; // of the scratch memory
+    uint64_t first, count, column;
+} tv_panel;
+
 typedef struct tv_lowering {
     const tv_device *device;
     const tv_caps *caps;
@@ -40,6 +46,8 @@ typedef struct tv_lowering {
     struct tv_tuner *tuner; // tune.h; NULL: the best guess
     tv_launch *launches;
     size_t count, capacity;
+    tv_tensor scratch;  // for panels; no rows: none is needed
+    tv_panel panels[2]; // of the product that is being lowered
 } tv_lowering;
 
 // How elements of that type lie in a kernel's slot: TV_TYPE_*, 0 for unsigned ones.
@@ -102,7 +110,7 @@ typedef struct tv_product {
     const tv_tensor *a, *b, *c, *bias;  // bias: NULL or [1,N]
     uint64_t a_first, b_first, c_first; // first rows of the windows
     uint64_t a_rows, b_rows, c_rows;
-    uint32_t a_column, c_column;
+    uint32_t a_column, b_column, c_column;
     bool accumulate;
 } tv_product;
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
@@ -111,12 +119,23 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
 typedef struct tv_variant {
     tv_kernel_choice choice;
     uint32_t tile_m, tile_n;
+    bool packed; // its inputs are panels
 } tv_variant;
 enum { TV_VARIANTS_MAX = 8 };
 
 // All that the device has for the product, the best guess first; at least one.
 size_t tv_product_variants(const tv_lowering *lowering, const tv_product *product,
                            tv_variant variants[TV_VARIANTS_MAX]);
+
+// Packed products (lower_pack.c): how much of one is computed at a time; then tv_pack_begin, and
+// for each part the launch without its packed inputs.
+typedef struct tv_steps {
+    uint32_t m, n, k;
+} tv_steps;
+void tv_pack_steps(const tv_lowering *lowering, tv_steps *steps);
+void tv_pack_begin(tv_lowering *lowering, const tv_variant *variant, const tv_steps *steps);
+void tv_pack_inputs(tv_lowering *lowering, const tv_node *node, const tv_product *product,
+                    const tv_variant *variant, tv_launch *launch);
 
 // Kernels on matrix units (lower_coop.c), where the device has any that take these types and sizes.
 // Attention: `base` names the kernel of the dialect that it stands for; rows are those of a group.

@@ -119,7 +119,7 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
             continue;
         tv_kernel_choice choice = choice_of(caps, kernel, tile, layout);
         if (choice.group <= caps->max_group)
-            variants[count++] = (tv_variant){choice, tile->m, tile->n};
+            variants[count++] = (tv_variant){choice, tile->m, tile->n, false};
     }
     if (count > 0)
         best_first(p, variants, count);

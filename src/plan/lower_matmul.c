@@ -11,19 +11,20 @@ typedef struct matmul_family {
 } matmul_family;
 
 static const matmul_family families[] = {
-    {{"matmul_nt_s16", "matmul_nn_s16", "matmul_tn_s16"}, 64, 64, 16, FOR_SUBGROUPS},
-    {{"matmul_nt_s8", "matmul_nn_s8", "matmul_tn_s8"}, 32, 32, 8, FOR_SUBGROUPS},
+    {{"matmul_s16", "matmul_s16", "matmul_s16"}, 64, 64, 16, FOR_SUBGROUPS},
+    {{"matmul_s8", "matmul_s8", "matmul_s8"}, 32, 32, 8, FOR_SUBGROUPS},
     {{"matmul_nt_v16", "matmul_nn_v16", "matmul_tn_v16"}, 256, 144, 1, FOR_CPUS},
     {{"matmul_nt", "matmul_nn", "matmul_tn"}, 64, 64, 0, FOR_ALL},
     {{"matmul_nt_wide", "matmul_nn_wide", "matmul_tn_wide"}, 128, 128, 0, FOR_ALL},
 };
-enum { WIDE_LANES = 256, WIDE_BYTES = 16 << 10 };
+enum { WIDE_LANES = 256, WIDE_BYTES = 16 << 10, PACKED_LEAST = 128 };
 
 // What keeps the subgroup kernels from reading and writing four elements at a time along rows.
 static uint32_t odd_parts(const tv_product *p)
 {
-    return ((p->a->columns | p->a_column) % 4 ? TV_ODD_A : 0) | (p->b->columns % 4 ? TV_ODD_B : 0) |
-           ((p->c->columns | p->c_column) % 4 ? TV_ODD_C : 0) | (p->k % 4 ? TV_ODD_K : 0);
+    return ((p->a->columns | p->a_column) % 4 ? TV_ODD_A : 0) |
+           ((p->b->columns | p->b_column) % 4 ? TV_ODD_B : 0) |
+           ((p->c->columns | p->c_column | p->n) % 4 ? TV_ODD_C : 0) | (p->k % 4 ? TV_ODD_K : 0);
 }
 
 static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
@@ -37,18 +38,43 @@ static bool suits(const tv_lowering *lowering, const matmul_family *family, cons
                                       : family->group == lowering->caps->subgroup;
 }
 
+// Packing costs time by M K + N K, and saves time by M N K. Measured: docs/dev/lavapipe.md.
+static bool worth_packing(const tv_product *p)
+{
+    return (double)p->m * p->n > (double)PACKED_LEAST * (p->m + (double)p->n);
+}
+
+// One kernel reads inputs as they lie, or panels.
+static size_t add_subgroup_kernel(const matmul_family *f, const tv_product *p, tv_variant *variants)
+{
+    tv_variant plain = {{.name = f->names[0], .group = f->group, .constants = {odd_parts(p)}},
+                        f->tile_m,
+                        f->tile_n,
+                        false};
+    tv_variant packed = plain;
+    plain.choice.constants[2] = (p->layout == TV_TN ? TV_ACROSS_K : TV_ALONG_K) +
+                                4 * (p->layout == TV_NT ? TV_ALONG_K : TV_ACROSS_K);
+    packed.choice.constants[2] = TV_PACKED + 4 * TV_PACKED;
+    packed.packed = true;
+    bool first = worth_packing(p);
+    variants[first ? 0 : 1] = packed;
+    variants[first ? 1 : 0] = plain;
+    return 2;
+}
+
 static size_t add_families(const tv_lowering *lowering, const tv_product *p, bool general,
                            tv_variant *variants)
 {
     size_t count = 0;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const matmul_family *f = &families[i];
-        uint32_t odd = f->device == FOR_SUBGROUPS ? odd_parts(p) : 0;
-        if ((f->device == FOR_ALL) == general && suits(lowering, f, p))
-            variants[count++] =
-                (tv_variant){{.name = f->names[p->layout], .group = f->group, .constants = {odd}},
-                             f->tile_m,
-                             f->tile_n};
+        if ((f->device == FOR_ALL) != general || !suits(lowering, f, p))
+            continue;
+        if (f->device == FOR_SUBGROUPS)
+            count += add_subgroup_kernel(f, p, &variants[count]);
+        else
+            variants[count++] = (tv_variant){
+                {.name = f->names[p->layout], .group = f->group}, f->tile_m, f->tile_n, false};
     }
     return count;
 }
@@ -63,11 +89,16 @@ size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
     return count > 0 ? count : add_families(lowering, p, true, variants);
 }
 
-static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p)
+static tv_variant choose_variant(const tv_lowering *lowering, const tv_product *p)
 {
     tv_variant variants[TV_VARIANTS_MAX];
     size_t count = tv_product_variants(lowering, p, variants);
-    const tv_variant *v = &variants[tv_tuner_pick(lowering->tuner, p, variants, count)];
+    return variants[tv_tuner_pick(lowering->tuner, p, variants, count)];
+}
+
+static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p,
+                         const tv_variant *v)
+{
     tv_launch launch = {
         .choice = v->choice,
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
@@ -79,14 +110,12 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
         .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
                    (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
-                   p->c_column, p->a_column, 0},
+                   p->c_column, p->a_column, p->b_column},
         .work = 2.0 * p->m * p->n * p->k};
+    if (v->packed)
+        tv_pack_inputs(lowering, node, p, v, &launch);
     tv_emit(lowering, node, &launch);
 }
-
-typedef struct steps {
-    uint32_t m, n, k;
-} steps;
 
 // Halves a step, keeping every window aligned.
 static bool halve(uint32_t *step)
@@ -98,11 +127,11 @@ static bool halve(uint32_t *step)
     return true;
 }
 
-static tv_err choose_steps(const tv_lowering *lowering, const tv_product *p, steps *s)
+static tv_err choose_steps(const tv_lowering *lowering, const tv_product *p, tv_steps *s)
 {
     const tv_tensor *ac[] = {p->c, p->a}, *ab[] = {p->b, p->a};
     bool tn = p->layout == TV_TN;
-    *s = (steps){p->m, p->n, p->k};
+    *s = (tv_steps){p->m, p->n, p->k};
     TV_TRY(tv_row_step(lowering, ac, tn ? 1 : 2, TV_WINDOW_UNIT, p->m, &s->m));
     if (p->layout == TV_NT)
         TV_TRY(tv_row_step(lowering, &p->b, 1, TV_WINDOW_UNIT, p->n, &s->n));
@@ -117,8 +146,13 @@ static tv_err choose_steps(const tv_lowering *lowering, const tv_product *p, ste
 
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product)
 {
-    steps s;
+    tv_steps s;
+    tv_variant whole = choose_variant(lowering, product);
     TV_TRY(choose_steps(lowering, product, &s));
+    if (whole.packed) {
+        tv_pack_steps(lowering, &s);
+        tv_pack_begin(lowering, &whole, &s);
+    }
     for (uint32_t k = 0; k < product->k; k += s.k)
         for (uint32_t n = 0; n < product->n; n += s.n)
             for (uint32_t m = 0; m < product->m; m += s.m) {
@@ -132,12 +166,14 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
                 p.a_column += tn ? m : k;
                 p.b_first += nt ? n : k;
                 p.b_rows = nt ? p.n : p.k;
+                p.b_column += nt ? k : n;
                 p.c_first += m;
                 p.c_rows = p.m;
                 p.c_column += n;
                 p.accumulate |= k > 0;
                 p.bias = k > 0 ? NULL : p.bias;
-                emit_product(lowering, node, &p);
+                tv_variant part = choose_variant(lowering, &p);
+                emit_product(lowering, node, &p, whole.packed ? &whole : &part);
             }
     return TV_OK;
 }

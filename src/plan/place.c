@@ -196,8 +196,8 @@ static tv_err place_activations(const tv_graph *graph, uint64_t max_alloc, tv_pl
 
 tv_err tv_place(const tv_graph *graph, uint64_t max_alloc, tv_placement *placement)
 {
-    *placement = (tv_placement){.spots = tv_alloc(graph->tensor_count, sizeof(tv_spot))};
-    for (size_t i = 0; i < graph->tensor_count; i++)
+    *placement = (tv_placement){.spots = tv_alloc(graph->tensor_count + 1, sizeof(tv_spot))};
+    for (size_t i = 0; i <= graph->tensor_count; i++)
         placement->spots[i].block = TV_NOT_PLACED;
     tv_err err = place_persistent(graph, max_alloc, placement);
     if (err == TV_OK)
@@ -209,6 +209,19 @@ tv_err tv_place(const tv_graph *graph, uint64_t max_alloc, tv_placement *placeme
     for (tv_kind kind = 0; kind < TV_KIND_COUNT; kind++)
         placement->memory.total += placement->memory.bytes[kind];
     return TV_OK;
+}
+
+void tv_place_scratch(tv_placement *p, const tv_tensor *scratch)
+{
+    uint64_t size = padded_bytes(scratch);
+    if (size == 0)
+        return;
+    uint32_t block = add_block(p, TV_ACTIVATION);
+    p->spots[scratch->id] = (tv_spot){block, 0};
+    p->blocks[block].size = size;
+    p->memory.bytes[TV_ACTIVATION] += size;
+    p->memory.unshared += size;
+    p->memory.total += size;
 }
 
 void tv_placement_finish(tv_placement *placement)

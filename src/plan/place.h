@@ -21,7 +21,7 @@ typedef struct tv_block {
 } tv_block;
 
 typedef struct tv_placement {
-    tv_spot *spots; // one per tensor, by id
+    tv_spot *spots; // one per tensor, by id, and one for a scratch tensor of a plan's own
     tv_block *blocks;
     size_t block_count, block_capacity;
     tv_plan_memory memory;
@@ -30,6 +30,9 @@ typedef struct tv_placement {
 // Blocks are at most 1 GiB or max_alloc, whichever is less; a larger tensor gets its own block.
 // TV_EMEMORY names a tensor that exceeds max_alloc.
 tv_err tv_place(const tv_graph *graph, uint64_t max_alloc, tv_placement *placement);
+// A block of its own for an activation that all phases use one after the other; its id is the
+// number of the graph's tensors. Without rows it gets no place.
+void tv_place_scratch(tv_placement *placement, const tv_tensor *scratch);
 void tv_placement_finish(tv_placement *placement);
 
 #endif

@@ -190,28 +190,44 @@ done:
     return err;
 }
 
-static tv_err record(tv_plan *plan)
+// The launches of all phases; the caller frees lowering->launches.
+static tv_err lower(const tv_plan *plan, tv_lowering *lowering, tv_node *fills)
+{
+    const tv_graph *graph = plan->graph;
+    tv_err err = TV_OK;
+    lowering->tuner = tv_tuner_open(plan->device);
+    for (size_t i = 0; i < graph->node_count && err == TV_OK; i++)
+        err = tv_lower_node(lowering, graph->nodes[i]);
+    tv_tuner_close(&lowering->tuner);
+    for (uint32_t phase = 0; phase < graph->phase_count && err == TV_OK; phase++)
+        if (graph->fresh >> phase & 1)
+            err = tv_freshen_gradients(lowering, graph, phase, fills);
+    if (err == TV_OK)
+        tv_merge_launches(lowering, &plan->placement);
+    for (size_t i = 0; i < lowering->count && err == TV_OK; i++)
+        tv_prefer_cpu_kernel(lowering, &lowering->launches[i]);
+    return err;
+}
+
+static tv_err lower_and_record(tv_plan *plan)
 {
     tv_lowering lowering = {.device = plan->device,
                             .caps = &tv_device_get_info(plan->device)->caps,
                             .budget = tv_device_dispatch_budget(plan->device),
-                            .tuner = tv_tuner_open(plan->device)};
-    tv_err err = TV_OK;
-    for (size_t i = 0; i < plan->graph->node_count && err == TV_OK; i++)
-        err = tv_lower_node(&lowering, plan->graph->nodes[i]);
+                            .scratch = {.name = "panels",
+                                        .id = (uint32_t)plan->graph->tensor_count,
+                                        .kind = TV_ACTIVATION}};
     tv_node *fills = tv_alloc(plan->graph->tensor_count + 1, sizeof *fills);
-    for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
-        if (plan->graph->fresh >> phase & 1)
-            err = tv_freshen_gradients(&lowering, plan->graph, phase, fills);
-    if (err == TV_OK)
-        tv_merge_launches(&lowering, &plan->placement);
-    for (size_t i = 0; i < lowering.count && err == TV_OK; i++)
-        tv_prefer_cpu_kernel(&lowering, &lowering.launches[i]);
+    tv_err err;
+    TV_GOTO(done, lower(plan, &lowering, fills));
+    tv_place_scratch(&plan->placement, &lowering.scratch);
+    TV_GOTO(done, check_total(plan));
+    TV_GOTO(done, allocate_blocks(plan));
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
     plan->marks = tv_alloc(plan->graph->watch_count, sizeof *plan->marks);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
         err = record_phase(plan, &lowering, phase);
-    tv_tuner_close(&lowering.tuner);
+done:
     tv_free(lowering.launches);
     tv_free(fills);
     return err;
@@ -225,8 +241,7 @@ tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
     p->device = device;
     TV_GOTO(failed, tv_place(graph, tv_device_get_info(device)->caps.max_alloc, &p->placement));
     TV_GOTO(failed, check_total(p));
-    TV_GOTO(failed, allocate_blocks(p));
-    TV_GOTO(failed, record(p));
+    TV_GOTO(failed, lower_and_record(p));
     *plan = p;
     return TV_OK;
 failed:

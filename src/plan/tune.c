@@ -267,6 +267,8 @@ size_t tv_tuner_pick(tv_tuner *t, const tv_product *p, const tv_variant *variant
         return 0;
     if (t->pick != NO_PICK)
         return tv_min_size(t->pick, count - 1);
+    if (variants[0].packed || variants[1].packed)
+        return 0;
     name_kind(p, kind);
     for (size_t i = 0; i < t->count; i++)
         for (size_t v = 0; v < count && strcmp(t->entries[i].kind, kind) == 0; v++) {

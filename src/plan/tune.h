@@ -20,7 +20,8 @@ tv_tuner *tv_tuner_open(tv_device *device);
 // Keeps what was measured; a cache that cannot be written is a debug line.
 void tv_tuner_close(tv_tuner **tuner);
 
-// The index of the fastest of `count` variants for the product; 0 where it cannot be measured. May
+// The index of the fastest of `count` variants for the product; 0 where it cannot be measured, as
+// with packed inputs. May
 // run them on scratch memory, and blocks while it does.
 size_t tv_tuner_pick(tv_tuner *tuner, const tv_product *product, const tv_variant *variants,
                      size_t count);
