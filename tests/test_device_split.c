@@ -137,6 +137,43 @@ static void test_products(void **state)
     assert_int_equal(failed, 0);
 }
 
+enum { SIDE = 64, LONG = 4500 };
+
+// A sum of any length is rounded to 16 bits once: parts of it are no launches of their own.
+static void test_long_sums(void **state)
+{
+    const devices *d = *state;
+    tv_plan *plan;
+    tv_graph *graph = tv_graph_create();
+    tv_tensor *in[TV_NODE_INPUTS] = {tv_graph_tensor(graph, TV_CONSTANT, TV_BF16, SIDE, LONG, "a"),
+                                     tv_graph_tensor(graph, TV_CONSTANT, TV_BF16, SIDE, LONG, "b")};
+    tv_tensor *out[TV_NODE_OUTPUTS] = {tv_graph_tensor(graph, TV_CACHE, TV_BF16, SIDE, SIDE, "c")};
+    tv_attrs attrs = {.layout = TV_NT};
+    tv_graph_add(graph, TV_OP_MATMUL, &attrs, in, out);
+    static float a[SIDE * LONG], b[SIDE * LONG], c[SIDE * SIDE];
+    tv_rng rng = tv_rng_init(2, 0);
+    for (size_t i = 0; i < SIDE * LONG; i++) { // eighths
+        a[i] = (float)floor(tv_rng_uniform(&rng) * 17 - 8) / 8;
+        b[i] = (float)floor(tv_rng_uniform(&rng) * 17 - 8) / 8;
+    }
+    setenv("TRIVIUM_TUNE", "pick:1", 1);
+    assert_ok(tv_plan_create(graph, d->plain, &plan));
+    unsetenv("TRIVIUM_TUNE");
+    assert_ok(tv_plan_write(plan, in[0], 0, SIDE * LONG, a));
+    assert_ok(tv_plan_write(plan, in[1], 0, SIDE * LONG, b));
+    assert_ok(tv_plan_execute(plan, 0));
+    assert_ok(tv_plan_read(plan, out[0], 0, SIDE * SIDE, c));
+    for (size_t i = 0; i < SIDE * SIDE; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < LONG; k++)
+            sum += (double)a[i / SIDE * LONG + k] * b[i % SIDE * LONG + k];
+        if (c[i] != tv_round_to(TV_BF16, (float)sum)) // sums of eighths times eighths are exact
+            fail_msg("element %zu is %g, should be %g", i, (double)c[i], sum);
+    }
+    tv_plan_destroy(&plan);
+    tv_graph_destroy(&graph);
+}
+
 // ------------------------------------------------------------------------------ GPT-2's embedding
 
 enum { VOCABULARY = 50257, WIDTH = 768, ROWS = 64 };
@@ -209,6 +246,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_long_sums),
         cmocka_unit_test(test_embedding_beyond_one_binding),
     };
     TV_TEST_FILTER(argc, argv);

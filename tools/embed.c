@@ -294,7 +294,7 @@ static void write_opencl(FILE *out, const char *path, size_t index, const row *r
 
 // ------------------------------------------------------------------------------ the table
 
-// The subgroup size that a name ends in: matmul_nt_s8 is written for 8 lanes.
+// The subgroup size that a name ends in: matmul_s8 is written for 8 lanes.
 static unsigned width_of(const char *name)
 {
     const char *suffix = strrchr(name, '_');

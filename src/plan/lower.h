@@ -132,7 +132,7 @@ size_t tv_product_variants(const tv_lowering *lowering, const tv_product *produc
 typedef struct tv_steps {
     uint32_t m, n, k;
 } tv_steps;
-void tv_pack_steps(const tv_lowering *lowering, tv_steps *steps);
+void tv_pack_steps(const tv_lowering *lowering, const tv_product *product, tv_steps *steps);
 void tv_pack_begin(tv_lowering *lowering, const tv_variant *variant, const tv_steps *steps);
 void tv_pack_inputs(tv_lowering *lowering, const tv_node *node, const tv_product *product,
                     const tv_variant *variant, tv_launch *launch);

@@ -150,7 +150,7 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
     tv_variant whole = choose_variant(lowering, product);
     TV_TRY(choose_steps(lowering, product, &s));
     if (whole.packed) {
-        tv_pack_steps(lowering, &s);
+        tv_pack_steps(lowering, product, &s);
         tv_pack_begin(lowering, &whole, &s);
     }
     for (uint32_t k = 0; k < product->k; k += s.k)

@@ -17,12 +17,19 @@ static void lower_step(uint32_t *step, uint64_t most)
     *step = (uint32_t)tv_min_size(*step, units * TV_WINDOW_UNIT);
 }
 
-void tv_pack_steps(const tv_lowering *lowering, tv_steps *s)
+// Parts along K add to what is in C, which must not be rounded to 16 bits each time.
+void tv_pack_steps(const tv_lowering *lowering, const tv_product *p, tv_steps *s)
 {
-    uint64_t floats = tv_min_size(PANEL_BYTES, lowering->caps->max_range) / sizeof(float);
+    uint64_t range = lowering->caps->max_range / sizeof(float);
+    uint64_t floats = tv_min_size(PANEL_BYTES / sizeof(float), range), floats_a = floats;
     uint64_t least = tv_min_size(tv_max_size(s->m, s->n), 1024);
-    lower_step(&s->k, tv_min_size(floats / least, K_MOST));
-    lower_step(&s->m, floats / tv_align_up(s->k, 4));
+    if (tv_dtype_bytes(p->c->dtype) < sizeof(float)) {
+        floats_a = range;
+        lower_step(&s->k, range / TV_WINDOW_UNIT);
+    } else {
+        lower_step(&s->k, tv_min_size(floats / least, K_MOST));
+    }
+    lower_step(&s->m, floats_a / tv_align_up(s->k, 4));
     lower_step(&s->n, floats / tv_align_up(s->k, 4));
 }
 

@@ -18,7 +18,7 @@ typedef struct tv_plan_memory {
 
 // What a plan of this graph would take on a device with these limits. TV_EMEMORY if a single tensor
 // exceeds what the device can hold in one piece. Where products are packed (lower_pack.c), a plan
-// takes up to 32 MiB more.
+// takes up to 32 MiB more, or the largest input of a 16-bit product.
 tv_err tv_plan_measure(const tv_graph *graph, const tv_caps *caps, tv_plan_memory *memory);
 
 // Allocates, lowers and records. The graph and the device must outlive the plan. TV_EMEMORY says
