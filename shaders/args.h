@@ -29,6 +29,13 @@ struct tv_args {
 #define TV_MATMUL_ACCUMULATE 1u
 #define TV_MATMUL_BIAS 2u
 
+// What the matmul kernels do to a finished sum s (constant 2) with a matrix `other` of the shape of
+// c: see epilogue.h.
+#define TV_EPILOGUE_NONE 0u
+#define TV_EPILOGUE_GELU 1u      // c = gelu(s)
+#define TV_EPILOGUE_GELU_KEEP 2u // c = s, other = gelu(s)
+#define TV_EPILOGUE_GELU_GRAD 3u // c = s gelu'(other)
+
 // Where the subgroup's matmul kernels cannot take four elements at once (constant 1): rows of a, b
 // and c that do not start at multiples of 4, and a K that is none.
 #define TV_ODD_A 1u

@@ -8,6 +8,7 @@
 // its rows do not lie along K, or are not floats.
 #define TV_WIDE
 #include "tv.h"
+#include "matmul_cpu.h"
 
 #define TILE_M 256u
 #define PANELS 3u
@@ -66,29 +67,12 @@ void pack_a(float *to, __global const void *a, uint type, const struct tv_args *
     }
 }
 
-// Sixteen columns of a row of C, or those that there are.
-void put(__global void *c, uint type, __global const void *bias, uint bias_type,
-         const struct tv_args *p, uint m, uint n, const float16 *from)
-{
-    bool accumulate = (p->u[6] & TV_MATMUL_ACCUMULATE) != 0u;
-    bool biased = (p->u[6] & TV_MATMUL_BIAS) != 0u;
-    uint to = m * p->u[5] + p->u[7] + n;
-    if (n + 16u <= p->u[1]) {
-        float16 sum = biased ? *from + tv_ld16(bias, bias_type, n) : *from;
-        tv_st16(c, type, to, accumulate ? tv_ld16(c, type, to) + sum : sum);
-        return;
-    }
-    for (uint i = 0u; i < p->u[1] - n; i++) {
-        float sum = ((const float *)from)[i] + (biased ? tv_ld(bias, bias_type, n + i) : 0.0f);
-        tv_st(c, type, to + i, accumulate ? tv_ld(c, type, to + i) + sum : sum);
-    }
-}
-
 TV_KERNEL(1)
     TV_IN4(0, a)
     TV_IN4(1, b)
     TV_INOUT(2, c)
     TV_IN(3, bias)
+    TV_INOUT(4, other)
 TV_ARGS
 
 TV_MAIN
@@ -139,8 +123,8 @@ TV_MAIN
                     kept[i] = s[i];
                 for (uint i = 0u; i < ROWS * VECTORS && last; i++)
                     if (m + i / VECTORS < end && n + 16u * (i % VECTORS) < n1)
-                        put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), &p, m + i / VECTORS,
-                            n + 16u * (i % VECTORS), &kept[i]);
+                        put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), other, TV_TYPE_OF(other), &p,
+                            m + i / VECTORS, n + 16u * (i % VECTORS), &kept[i]);
             }
     }
 }

@@ -17,6 +17,8 @@ expect "a device that computes nothing has a plan, too" 0 \
 check "every phase has a table, and says how often it runs" \
   test "$(grep -Ec '^(first, 1|micro, 1|update, 1) per step: [1-9][0-9]* dispatches, ' out)" = 3
 check "products by shape" grep -Eq '^matmul_tn[a-z0-9_]* +32x128x64 +f32 +2 ' out
+check "what products do to their results" \
+  test "$(grep -Ec "^matmul_n[nt][a-z0-9_]* +64x128x32[+]gelu'? +f32 +2 " out)" = 4
 check "attention by shape" grep -Eq '^attention_dq +4x2x16x16 +f32 +2 ' out
 check "memory by kind" grep -Eq '^memory: weights .*, gradients .*, optimizer .* in all$' out
 check "no time is claimed" grep -Eq '^adamw .* - GB/s +-$' out

@@ -193,6 +193,24 @@ static void build_linear(tv_trial *t)
     output(t, tv_linear(t->graph, x, w, bias, (tv_layout)at(t, 3)));
 }
 
+// rows, columns of x, inner ones, layout
+static void build_mlp(tv_trial *t)
+{
+    uint32_t width = at(t, 1), inner = at(t, 2);
+    bool transposed = at(t, 3) == TV_NT;
+    tv_tensor *x = input(t, at(t, 0), width);
+    for (int i = 0; i < 2; i++) { // weights that keep what they multiply of about one size
+        uint32_t from = i ? inner : width, to = i ? width : inner;
+        tv_leaf *w =
+            tv_trial_leaf(t, TV_WEIGHT, t->storage, transposed ? to : from, transposed ? from : to);
+        for (size_t k = 0; k < w->count; k++)
+            tv_leaf_set(w, k, (float)(w->x[k] / sqrt(from)));
+        x = tv_linear(t->graph, x, w->tensor, weight(t, 1, to), (tv_layout)at(t, 3));
+        x = i ? x : tv_gelu(t->graph, x);
+    }
+    output(t, x);
+}
+
 // sequences, time, heads, key/value heads, head size
 static void build_attention(tv_trial *t)
 {
@@ -428,6 +446,14 @@ const tv_case tv_cases[] = {
     SUMMED(MATMUL, GRADIENT, linear, 67, 68, 100, TV_NN, 1)
     SUMMED(MATMUL, GRADIENT, linear, 9, 400, 252, TV_NN, 1)
     SUMMED(MATMUL, GRADIENT, linear, 257, 33, 257, TV_NN, 0)
+    SUMMED(MATMUL, GRADIENT, mlp, 1, 1, 1, TV_NN)
+    SUMMED(MATMUL, GRADIENT, mlp, 17, 5, 7, TV_NT)
+    SUMMED(MATMUL, GRADIENT, mlp, 65, 68, 148, TV_NN)
+    SUMMED(MATMUL, GRADIENT, mlp, 70, 132, 36, TV_NT)
+    SUMMED(MATMUL, GRADIENT, mlp, 9, 400, 252, TV_NN)
+    SUMMED(MATMUL, GRADIENT, mlp, 9, 400, 252, TV_NT)
+    SUMMED(MATMUL, FORWARD, mlp, 33, 20, 67, TV_NN)
+    SUMMED(MATMUL, FORWARD, mlp, 9, 400, 252, TV_NN)
     EXACT(ATTENTION, GRADIENT, attention, 1, 1, 1, 1, 4)
     EXACT(ATTENTION, GRADIENT, attention, 2, 17, 4, 2, 8)
     EXACT(ATTENTION, GRADIENT, attention, 1, 33, 6, 2, 20)

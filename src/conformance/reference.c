@@ -33,11 +33,16 @@ void tv_ref_add(const tv_trial *t, double *const *y)
         y[0][i] = a[i] + b[i];
 }
 
+static double gelu(double x)
+{
+    return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
 void tv_ref_gelu(const tv_trial *t, double *const *y)
 {
     const double *x = x_of(t, 0);
     for (size_t i = 0; i < t->leaves[0].count; i++)
-        y[0][i] = 0.5 * x[i] * (1 + tanh(sqrt(2 / M_PI) * (x[i] + 0.044715 * x[i] * x[i] * x[i])));
+        y[0][i] = gelu(x[i]);
 }
 
 void tv_ref_swiglu(const tv_trial *t, double *const *y)
@@ -192,21 +197,38 @@ void tv_ref_norm_grad_add(const tv_trial *t, double *const *y)
 
 // ------------------------------------------------------------------------ products and attention
 
+// One row [inner] by the weight of that leaf, [inner, outer] or transposed, plus the bias behind it
+// if there is one.
+static void multiply_row(const tv_trial *t, const double *x, uint32_t inner, uint32_t outer,
+                         uint32_t leaf, double *out)
+{
+    bool transposed = t->row->size[3] == TV_NT;
+    const double *w = x_of(t, leaf), *bias = t->leaf_count > leaf + 1 ? x_of(t, leaf + 1) : NULL;
+    for (uint32_t n = 0; n < outer; n++)
+        out[n] = bias ? bias[n] : 0;
+    for (uint32_t k = 0; k < inner; k++)
+        for (uint32_t n = 0; n < outer; n++)
+            out[n] += x[k] * (transposed ? w[(size_t)n * inner + k] : w[(size_t)k * outer + n]);
+}
+
 void tv_ref_linear(const tv_trial *t, double *const *y)
 {
-    uint32_t rows = t->row->size[0], inner = t->row->size[1], outer = t->row->size[2];
-    bool transposed = t->row->size[3] == TV_NT;
-    const double *w = x_of(t, 1), *bias = t->leaf_count > 2 ? x_of(t, 2) : NULL;
-    for (uint32_t r = 0; r < rows; r++) {
-        double *out = y[0] + (size_t)r * outer;
-        for (uint32_t n = 0; n < outer; n++)
-            out[n] = bias ? bias[n] : 0;
-        for (uint32_t k = 0; k < inner; k++) {
-            double x = x_of(t, 0)[(size_t)r * inner + k];
-            for (uint32_t n = 0; n < outer; n++)
-                out[n] += x * (transposed ? w[(size_t)n * inner + k] : w[(size_t)k * outer + n]);
-        }
+    uint32_t inner = t->row->size[1], outer = t->row->size[2];
+    for (size_t r = 0; r < t->row->size[0]; r++)
+        multiply_row(t, x_of(t, 0) + r * inner, inner, outer, 1, y[0] + r * outer);
+}
+
+void tv_ref_mlp(const tv_trial *t, double *const *y)
+{
+    uint32_t width = t->row->size[1], inner = t->row->size[2];
+    double *h = tv_alloc(inner, sizeof *h);
+    for (size_t r = 0; r < t->row->size[0]; r++) {
+        multiply_row(t, x_of(t, 0) + r * width, width, inner, 1, h);
+        for (uint32_t i = 0; i < inner; i++)
+            h[i] = gelu(h[i]);
+        multiply_row(t, h, inner, width, 3, y[0] + r * width);
     }
+    tv_free(h);
 }
 
 // One query over keys and values 0 to `last`, each `pitch` apart. Returns the scores' logsumexp.

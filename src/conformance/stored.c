@@ -9,9 +9,9 @@
 // Matrix units that belong to a group take attention's probabilities and their gradients in 16 bits
 // (shaders/coop), as flash attention does; elsewhere these are floats.
 //
-// Otherwise only three 16-bit tensors lie between what a case writes and what it reads back:
-// attention's o, the loss's dlogits and the sum that a norm is taken of. Statistics, logits and
-// partial sums are floats in every storage type.
+// Otherwise only these 16-bit tensors lie between what a case writes and what it reads back:
+// attention's o, the loss's dlogits, the sum that a norm is taken of, and what two products with a
+// GELU between them hand on. Statistics, logits and partial sums are floats in every storage type.
 #include "conformance/stored.h"
 
 #include "base/memory.h"
@@ -141,10 +141,41 @@ static tv_bound add_norm(const tv_trial *t, uint32_t leaf)
     return leaf == 3 ? (tv_bound){0, 0} : bound;
 }
 
+static bool is_mlp(const tv_trial *t)
+{
+    return t->row->op == TV_OP_MATMUL && t->leaf_count == 5;
+}
+
+// y = gelu(p) w2, p = x w1 + b1: leaves x, w1, b1, w2, b2. No value of gelu(p), which y and dw2 sum
+// up, exceeds that of p. dp = dh gelu'(p) inherits roundings of dh, of itself and of p; the slope
+// is at most 1.13, and |p gelu''(p)| below 0.8: at most 3 u |dh|.
+static tv_bound mlp(const tv_trial *t, bool gradient, uint32_t leaf)
+{
+    double rows = t->row->size[0], width = t->row->size[1], inner = t->row->size[2], of[5], lost;
+    for (int i = 0; i < 5; i++)
+        of[i] = mean_square(t->leaves[i].x, t->leaves[i].count);
+    double p = width * of[0] * of[1] + of[2], dy = 0;
+    for (size_t i = 0; gradient && i < tv_tensor_count(t->outputs[0]); i++)
+        dy += t->seed[i] * t->seed[i] / (rows * width);
+    double dp = 9 * width * of[3] * dy;
+    if (!gradient)
+        lost = inner * p * of[3];
+    else
+        lost = leaf == 0   ? inner * dp * of[1]
+               : leaf == 1 ? rows * dp * of[0]
+               : leaf == 2 ? rows * dp
+               : leaf == 3 ? rows * p * dy
+                           : 0;
+    double rms = tv_rounding(t->storage) * sqrt(lost);
+    return (tv_bound){2 * rms, 8 * rms};
+}
+
 // o sums p_j v_j over keys, with sum of p_j = 1: roundings of p lose at most u |p_j v_j| each, so
 // at most u times the largest |v|, and in the mean no more than one p of 1 does.
 tv_bound tv_stored_in_output(const tv_trial *t, uint32_t output, const tv_trial_result *result)
 {
+    if (is_mlp(t) && t->storage != TV_F32)
+        return mlp(t, false, 0);
     if (!result->matrix_units_by_group || t->storage == TV_F32 || output != 0 ||
         t->row->op != TV_OP_ATTENTION)
         return (tv_bound){0, 0};
@@ -163,5 +194,7 @@ tv_bound tv_stored_in_gradient(const tv_trial *t, uint32_t leaf)
     if (t->storage != TV_F32 &&
         (t->row->op == TV_OP_ADD_LAYERNORM || t->row->op == TV_OP_ADD_RMSNORM))
         return add_norm(t, leaf);
+    if (t->storage != TV_F32 && is_mlp(t))
+        return mlp(t, true, leaf);
     return (tv_bound){0, 0};
 }

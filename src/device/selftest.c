@@ -180,6 +180,7 @@ static void add_matmul(selftest *test)
     add_random(test, made, n * k, &b);
     slot *result = add_random(test, made, m * n, &c);
     add_random(test, made, n, &bias);
+    add_words(test, made, 4); // of no epilogue
     result->access = TV_READ_WRITE;
     result->want = WANT_CLOSE;
     result->values = c;

@@ -71,6 +71,7 @@ typedef struct tv_attrs {
     uint32_t site;                     // which dropout in the model; AdamW: the number of the
                                        // weight's first four elements among those of all weights
     uint32_t layout;                   // of a matmul: tv_layout
+    uint32_t epilogue;                 // of a matmul that a plan has fused: plan/fuse.h
     uint32_t valid;                    // columns that count (V of padded logits)
     uint32_t offset;                   // first column, or first element of a result
     uint32_t block;                    // rows that one row of partial sums covers

@@ -25,9 +25,10 @@ typedef struct tv_launch {
     uint32_t window_count;
     uint32_t groups[3];
     tv_args args;
-    double work;  // FLOP, or 4 per byte moved where that is what costs
-    double flop;  // of products; 0: moving bytes is what costs
-    double bytes; // read and written
+    uint32_t epilogue; // of a product: TV_EPILOGUE_*
+    double work;       // FLOP, or 4 per byte moved where that is what costs
+    double flop;       // of products; 0: moving bytes is what costs
+    double bytes;      // read and written
     const char *label;
     uint32_t phase;
     const tv_node *node;
@@ -108,10 +109,12 @@ typedef struct tv_product {
     tv_layout layout;
     uint32_t m, n, k;
     const tv_tensor *a, *b, *c, *bias;  // bias: NULL or [1,N]
+    const tv_tensor *other;             // of the epilogue: as c, or NULL
     uint64_t a_first, b_first, c_first; // first rows of the windows
     uint64_t a_rows, b_rows, c_rows;
     uint32_t a_column, b_column, c_column;
     bool accumulate;
+    uint32_t epilogue; // TV_EPILOGUE_*
 } tv_product;
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
 

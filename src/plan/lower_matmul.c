@@ -68,7 +68,8 @@ static size_t add_families(const tv_lowering *lowering, const tv_product *p, boo
     size_t count = 0;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const matmul_family *f = &families[i];
-        if ((f->device == FOR_ALL) != general || !suits(lowering, f, p))
+        if ((f->device == FOR_ALL) != general || !suits(lowering, f, p) ||
+            (p->epilogue && f->device == FOR_SUBGROUPS))
             continue;
         if (f->device == FOR_SUBGROUPS)
             count += add_subgroup_kernel(f, p, &variants[count]);
@@ -83,10 +84,18 @@ static size_t add_families(const tv_lowering *lowering, const tv_product *p, boo
 size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
                            tv_variant variants[TV_VARIANTS_MAX])
 {
-    size_t count = tv_coop_variants(lowering, p, variants);
+    size_t count = p->epilogue ? 0 : tv_coop_variants(lowering, p, variants);
     if (count == 0)
         count = add_families(lowering, p, false, variants);
     return count > 0 ? count : add_families(lowering, p, true, variants);
+}
+
+// Of the second matrix of an epilogue, or an absent one.
+static tv_window other_window(const tv_product *p)
+{
+    return p->other ? tv_rows(p->other, p->c_first, p->c_rows,
+                              p->epilogue == TV_EPILOGUE_GELU_KEEP ? TV_WRITE : TV_READ)
+                    : tv_rows(p->a, p->a_first, p->a_rows, TV_READ);
 }
 
 static tv_variant choose_variant(const tv_lowering *lowering, const tv_product *p)
@@ -105,13 +114,17 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
                     tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
                     p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
-                            : tv_rows(p->a, p->a_first, p->a_rows, TV_READ)},
-        .window_count = 4,
+                            : tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
+                    other_window(p)},
+        .window_count = 5,
         .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
                    (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
                    p->c_column, p->a_column, p->b_column},
+        .epilogue = p->epilogue,
         .work = 2.0 * p->m * p->n * p->k};
+    if (p->epilogue)
+        launch.choice.constants[1] = p->epilogue;
     if (v->packed)
         tv_pack_inputs(lowering, node, p, v, &launch);
     tv_emit(lowering, node, &launch);
@@ -172,6 +185,10 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
                 p.c_column += n;
                 p.accumulate |= k > 0;
                 p.bias = k > 0 ? NULL : p.bias;
+                if (k + p.k < product->k) { // only a finished sum has an epilogue
+                    p.epilogue = TV_EPILOGUE_NONE;
+                    p.other = NULL;
+                }
                 tv_variant part = choose_variant(lowering, &p);
                 emit_product(lowering, node, &p, whole.packed ? &whole : &part);
             }
@@ -190,6 +207,8 @@ tv_err tv_lower_matmul(tv_lowering *lowering, const tv_node *node)
                           .b = b,
                           .c = c,
                           .bias = node->in[2],
-                          .accumulate = node->attrs.accumulate};
+                          .other = node->in[3] ? node->in[3] : node->out[1],
+                          .accumulate = node->attrs.accumulate,
+                          .epilogue = node->attrs.epilogue};
     return tv_lower_product(lowering, node, &product);
 }

@@ -2,6 +2,7 @@
 #include "plan/place.h"
 
 #include "base/text.h"
+#include "plan/fuse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -234,7 +235,12 @@ void tv_placement_finish(tv_placement *placement)
 tv_err tv_plan_measure(const tv_graph *graph, const tv_caps *caps, tv_plan_memory *memory)
 {
     tv_placement placement;
-    TV_TRY(tv_place(graph, caps->max_alloc, &placement));
+    tv_fused fused;
+    tv_fuse(graph, caps, &fused);
+    tv_err err = tv_place(&fused.graph, caps->max_alloc, &placement);
+    tv_fused_finish(&fused);
+    if (err != TV_OK)
+        return err;
     *memory = placement.memory;
     tv_placement_finish(&placement);
     return TV_OK;

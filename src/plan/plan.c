@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "base/text.h"
+#include "plan/fuse.h"
 #include "plan/lower.h"
 #include "plan/place.h"
 #include "plan/tune.h"
@@ -17,7 +18,8 @@ typedef struct phase_program {
 } phase_program;
 
 struct tv_plan {
-    const tv_graph *graph;
+    tv_fused fused;
+    const tv_graph *graph; // the fused one
     tv_device *device;
     tv_placement placement;
     tv_buffer **buffers; // one per block
@@ -237,9 +239,10 @@ tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
 {
     tv_err err;
     tv_plan *p = tv_alloc(1, sizeof *p);
-    p->graph = graph;
+    tv_fuse(graph, &tv_device_get_info(device)->caps, &p->fused);
+    p->graph = &p->fused.graph;
     p->device = device;
-    TV_GOTO(failed, tv_place(graph, tv_device_get_info(device)->caps.max_alloc, &p->placement));
+    TV_GOTO(failed, tv_place(p->graph, tv_device_get_info(device)->caps.max_alloc, &p->placement));
     TV_GOTO(failed, check_total(p));
     TV_GOTO(failed, lower_and_record(p));
     *plan = p;
@@ -267,6 +270,7 @@ void tv_plan_destroy(tv_plan **plan)
     tv_free(p->buffers);
     tv_free(p->shadows);
     tv_placement_finish(&p->placement);
+    tv_fused_finish(&p->fused);
     tv_free(p);
     *plan = NULL;
 }

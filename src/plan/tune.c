@@ -192,13 +192,13 @@ static tv_err record(tv_tuner *t, const stand_in *s, const tv_variant *v, tv_buf
     const tv_product *p = &s->product;
     tv_kernel_choice choice = v->choice;
     tv_dispatch dispatch = {
-        .binding_count = 4,
+        .binding_count = 5,
         .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
         .args.u = {p->m, p->n, p->k, s->a.columns, s->b.columns, s->c.columns},
         .work = 2.0 * p->m * p->n * p->k,
         .label = "tuning"};
-    const tv_tensor *tensors[] = {&s->a, &s->b, &s->c, &s->a};
-    for (int i = 0; i < 4; i++) {
+    const tv_tensor *tensors[] = {&s->a, &s->b, &s->c, &s->a, &s->b};
+    for (int i = 0; i < 5; i++) {
         choice.storage[i] = tv_storage_type(tensors[i]->dtype);
         dispatch.bindings[i] = (tv_binding){buffer, s->offsets[i % 3], s->bytes[i % 3],
                                             i == 2 ? TV_READ_WRITE : TV_READ};

@@ -1,0 +1,18 @@
+// What the matmul kernels do to a finished sum s, of that type, before it goes to c, as constant 2
+// says (args.h). `other` is a second matrix of the shape of c: get is its part at that place, and
+// put writes other_ there.
+#include "gelu.h"
+
+TV_CONSTANT(2, EPILOGUE, TV_EPILOGUE_NONE)
+
+#define FINISH(type, s, get, put)                                                                  \
+    if (EPILOGUE == TV_EPILOGUE_GELU)                                                              \
+        s = GELU(s);                                                                               \
+    if (EPILOGUE == TV_EPILOGUE_GELU_KEEP) {                                                       \
+        type other_ = GELU(s);                                                                     \
+        put;                                                                                       \
+    }                                                                                              \
+    if (EPILOGUE == TV_EPILOGUE_GELU_GRAD) {                                                       \
+        type other_ = get, logistic_ = LOGISTIC(other_);                                           \
+        s *= SLOPE(other_, logistic_);                                                             \
+    }
