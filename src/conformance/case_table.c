@@ -98,6 +98,14 @@ static void build_dropout(tv_trial *t)
     output(t, tv_dropout(t->graph, x, step, samples->tensor, 5, (float)at(t, 3) / 100));
 }
 
+// the same: a residual to which the result is added
+static void build_dropout_add(tv_trial *t)
+{
+    build_dropout(t);
+    tv_tensor *residual = input(t, at(t, 0) * at(t, 1), at(t, 2));
+    t->outputs[0] = tv_add(t->graph, residual, t->outputs[0]);
+}
+
 // sequences, time, heads, of them rotated, head size, position
 static void build_rope(tv_trial *t)
 {
@@ -392,6 +400,8 @@ const tv_case tv_cases[] = {
     EXACT(DROPOUT, GRADIENT, dropout, 3, 1, 1, 50)
     EXACT(DROPOUT, GRADIENT, dropout, 4, 64, 512, 25)
     EXACT(DROPOUT, GRADIENT, dropout, 2, 9, 12, 0)
+    EXACT(DROPOUT, GRADIENT, dropout_add, 3, 5, 7, 10)
+    EXACT(DROPOUT, GRADIENT, dropout_add, 4, 64, 512, 25)
     EXACT(ROPE, GRADIENT, rope, 1, 1, 1, 1, 2)
     EXACT(ROPE, GRADIENT, rope, 2, 17, 5, 3, 8)
     EXACT(ROPE, GRADIENT, rope, 3, 7, 4, 3, 18)

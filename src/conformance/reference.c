@@ -70,6 +70,13 @@ void tv_ref_dropout(const tv_trial *t, double *const *y)
     }
 }
 
+void tv_ref_dropout_add(const tv_trial *t, double *const *y)
+{
+    tv_ref_dropout(t, y);
+    for (size_t e = 0; e < t->leaves[0].count; e++)
+        y[0][e] += x_of(t, 3)[e];
+}
+
 void tv_ref_rope(const tv_trial *t, double *const *y)
 {
     const tv_attrs *a = &t->graph->nodes[0]->attrs;

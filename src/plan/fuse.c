@@ -1,5 +1,5 @@
-// Fusing: a product takes over what is done to its result next, which then makes one way less
-// through memory. The graph stays as it is: what is fused is a copy of its nodes.
+// Fusing: a product or a dropout takes over what is done to its result next, which then makes one
+// way less through memory. The graph stays as it is: what is fused is a copy of its nodes.
 #include "plan/fuse.h"
 
 #include <stdlib.h>
@@ -51,14 +51,18 @@ static bool takes_epilogues(const fuser *f, const tv_node *node)
     return !units && !subgroups;
 }
 
+// The node of node n's phase that writes x, before n; else NULL.
+static tv_node *writer_of(const fuser *f, const tv_tensor *x, uint32_t n)
+{
+    uint32_t writer = f->uses[x->id].writer;
+    return writer < n && f->nodes[writer].phase == f->nodes[n].phase ? &f->nodes[writer] : NULL;
+}
+
 // The product that writes x, where it can take over what node n does to it; else NULL.
 static tv_node *product_of(const fuser *f, const tv_tensor *x, uint32_t n)
 {
-    uint32_t writer = f->uses[x->id].writer;
-    if (writer >= n || f->nodes[writer].phase != f->nodes[n].phase ||
-        !takes_epilogues(f, &f->nodes[writer]))
-        return NULL;
-    return &f->nodes[writer];
+    tv_node *node = writer_of(f, x, n);
+    return node && takes_epilogues(f, node) ? node : NULL;
 }
 
 // Whether x is read by one node and need not outlive it.
@@ -104,6 +108,34 @@ static bool fuse_gelu_grad(fuser *f, uint32_t n)
     return true;
 }
 
+// sum = x + dropout(h): the dropout adds.
+static bool fuse_dropout(fuser *f, uint32_t n, tv_tensor *sum)
+{
+    tv_tensor *x = f->nodes[n].in[0], *h = f->nodes[n].in[1];
+    tv_node *dropout = writer_of(f, h, n);
+    if (!dropout || dropout->op != TV_OP_DROPOUT || dropout->in[3] || !passes(f, h) ||
+        !is_there(f, x, dropout))
+        return false;
+    dropout->in[3] = x;
+    dropout->out[0] = sum;
+    return true;
+}
+
+// The norm of such a sum is then one of what is stored of it.
+static void fuse_norm(fuser *f, uint32_t n)
+{
+    tv_node *node = &f->nodes[n], norm = *node;
+    if (!fuse_dropout(f, n, node->out[2]))
+        return;
+    norm.op = node->op == TV_OP_ADD_LAYERNORM ? TV_OP_LAYERNORM : TV_OP_RMSNORM;
+    norm.in[0] = node->out[2];
+    norm.in[1] = node->in[2];
+    norm.in[2] = node->in[3];
+    norm.in[3] = norm.out[2] = NULL;
+    *node = norm;
+}
+
+// True if another node has taken over node n.
 static bool fuse(fuser *f, uint32_t n)
 {
     switch (f->nodes[n].op) {
@@ -111,6 +143,12 @@ static bool fuse(fuser *f, uint32_t n)
         return fuse_gelu(f, n);
     case TV_OP_GELU_GRAD:
         return fuse_gelu_grad(f, n);
+    case TV_OP_ADD:
+        return fuse_dropout(f, n, f->nodes[n].out[0]);
+    case TV_OP_ADD_LAYERNORM:
+    case TV_OP_ADD_RMSNORM:
+        fuse_norm(f, n);
+        return false;
     default:
         return false;
     }

@@ -1,6 +1,6 @@
 // Fusing: the graph as it is computed, whose products take over what would be done to their results
 // next. An epilogue (TV_EPILOGUE_* in args.h) is attrs.epilogue of a MATMUL; it has a fourth input
-// or a second output of the shape of its first.
+// or a second output of the shape of its first. A DROPOUT has a fourth input, to which it adds.
 //
 // Environment: TRIVIUM_FUSE=0 leaves every node as it is, for tests and comparisons.
 #ifndef TV_PLAN_FUSE_H

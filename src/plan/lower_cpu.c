@@ -9,6 +9,7 @@ typedef enum pieces {
     OF_ROWS,     // a row, for one lane
     OF_COLUMNS,  // 16 of u1 columns, for one lane
     OF_ELEMENTS, // lanes with 16 of u0 elements
+    OF_BLOCKS,   // lanes with 64 of u0 elements
     OF_MATRIX,   // lanes with 16 of u0 times u1 elements
 } pieces;
 
@@ -34,6 +35,8 @@ static const struct cpu_kernel {
     {"sumsq", "sumsq_cpu", OF_ROWS},
     {"gelu", "gelu_cpu", OF_ELEMENTS},
     {"gelu_grad", "gelu_grad_cpu", OF_ELEMENTS},
+    {"dropout", "dropout_cpu", OF_BLOCKS},
+    {"dropout_add", "dropout_add_cpu", OF_BLOCKS},
     {"swiglu", "swiglu_cpu", OF_MATRIX},
     {"swiglu_grad", "swiglu_grad_cpu", OF_MATRIX},
 };
@@ -68,6 +71,9 @@ void tv_prefer_cpu_kernel(const tv_lowering *lowering, tv_launch *launch)
         break;
     case OF_ELEMENTS:
         tv_grid_lanes(lowering, launch, tv_div_up(u[0], VECTOR));
+        break;
+    case OF_BLOCKS:
+        tv_grid_lanes(lowering, launch, tv_div_up(u[0], 4 * VECTOR));
         break;
     case OF_MATRIX:
         tv_grid_lanes(lowering, launch, tv_div_up((uint64_t)u[0] * u[1], VECTOR));

@@ -59,13 +59,18 @@ tv_err tv_lower_fill(tv_lowering *lowering, const tv_node *node)
 tv_err tv_lower_dropout(tv_lowering *lowering, const tv_node *node)
 {
     const tv_tensor *x = node->in[0], *step = node->in[1], *samples = node->in[2];
+    const tv_tensor *residual = node->in[3]; // of a node that a plan has fused, else NULL
     tv_launch launch = {.windows = {tv_whole(x, TV_READ), tv_whole(step, TV_READ),
                                     tv_whole(samples, TV_READ), tv_whole(node->out[0], TV_WRITE)},
                         .window_count = 4};
     launch.args.u[2] = (uint32_t)(tv_tensor_count(x) / samples->columns);
     launch.args.u[3] = node->attrs.site;
     launch.args.f[0] = node->attrs.rate;
-    emit_elements(lowering, node, &launch, 2);
+    if (residual) {
+        launch.choice.name = "dropout_add";
+        launch.windows[launch.window_count++] = tv_whole(residual, TV_READ);
+    }
+    emit_elements(lowering, node, &launch, residual ? 3 : 2);
     return TV_OK;
 }
 

@@ -1,0 +1,3 @@
+// dropout_cpu: dropout.k with long vectors.
+#define TV_WIDE
+#include "dropout.k"
