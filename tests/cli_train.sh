@@ -46,6 +46,9 @@ done
 # ------------------------------------------------------------------------------------ what is there
 
 need "$program" train run.yaml --quiet
+stages='opening data [0-9.]+, .*, compiling kernels [0-9.]+, setting weights [0-9.]+'
+check "the log says how long each stage of the start took" \
+  grep -Eq " ready in [0-9.]+ s: $stages\$" run/log.txt
 for file in config.yaml metrics.jsonl metrics.csv loss.png log.txt checkpoints; do
   check "the run has $file" test -e "run/$file"
 done

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -351,6 +352,36 @@ static void test_parallel_visits_each_piece_once(void **state)
     }
 }
 
+typedef struct visits {
+    atomic_uchar counts[50];
+    size_t said, heard;
+} visits;
+
+static void visit(void *context, size_t index)
+{
+    atomic_fetch_add(&((visits *)context)->counts[index], 1);
+}
+
+static void hear(void *context, size_t done)
+{
+    visits *v = context;
+    assert_true(done > v->said && done <= COUNT(v->counts));
+    v->said = done;
+    v->heard++;
+}
+
+static void test_parallel_takes_piece_after_piece(void **state)
+{
+    (void)state;
+    for (size_t count = 0; count <= 50; count += 5) {
+        visits v = {0};
+        tv_parallel_each(count, visit, count % 2 ? NULL : hear, &v);
+        for (size_t i = 0; i < COUNT(v.counts); i++)
+            assert_int_equal(v.counts[i], i < count);
+        assert_true(v.heard <= count);
+    }
+}
+
 static void test_sizes_are_checked(void **state)
 {
     (void)state;
@@ -449,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_fetching_pages_keeps_what_is_there),
         cmocka_unit_test(test_parallel_visits_each_piece_once),
         cmocka_unit_test(test_worker),
+        cmocka_unit_test(test_parallel_takes_piece_after_piece),
         cmocka_unit_test(test_sizes_are_checked),
         cmocka_unit_test(test_errors),
     };

@@ -122,7 +122,19 @@ static void close_device(tv_device *head)
     }
     tv_vk_messenger_close(device->instance, device->messenger);
     tv_vk_instance_close(&device->instance);
+    pthread_mutex_destroy(&device->warming);
     tv_free(device);
+}
+
+tv_err tv_vk_open_handle(tv_vk_device *device)
+{
+    TV_TRY(create_device(device));
+    volkLoadDeviceTable(&device->vk, device->handle);
+    if (device->caps->timeline)
+        device->wait_semaphores = device->vk.vkWaitSemaphores ? device->vk.vkWaitSemaphores
+                                                              : device->vk.vkWaitSemaphoresKHR;
+    device->vk.vkGetDeviceQueue(device->handle, device->physical.queue_family, 0, &device->queue);
+    return TV_OK;
 }
 
 static tv_err open_parts(tv_vk_device *device, const tv_device_info *info)
@@ -134,18 +146,14 @@ static tv_err open_parts(tv_vk_device *device, const tv_device_info *info)
     TV_TRY(find_physical(device, info));
     device->physical.info.caps = info->caps;
     device->caps = &device->physical.info.caps;
-    TV_TRY(create_device(device));
-    volkLoadDeviceTable(&device->vk, device->handle);
-    if (device->caps->timeline)
-        device->wait_semaphores = device->vk.vkWaitSemaphores ? device->vk.vkWaitSemaphores
-                                                              : device->vk.vkWaitSemaphoresKHR;
-    device->vk.vkGetDeviceQueue(device->handle, device->physical.queue_family, 0, &device->queue);
+    TV_TRY(tv_vk_open_handle(device));
     return tv_vk_cache_open(device);
 }
 
 static tv_err open_device(const tv_device_info *info, tv_device **opened)
 {
     tv_vk_device *device = tv_alloc(1, sizeof *device);
+    pthread_mutex_init(&device->warming, NULL);
     tv_err err = open_parts(device, info);
     if (err != TV_OK) {
         close_device(&device->head);
@@ -183,6 +191,7 @@ const tv_backend tv_backend_vulkan = {
     .buffer_host = tv_vk_buffer_host,
     .kernel_find = tv_vk_kernel_find,
     .kernel_create = tv_vk_kernel_create,
+    .kernel_warm = tv_vk_kernel_warm,
     .kernel_destroy = tv_vk_kernel_destroy,
     .program_create = tv_vk_program_create,
     .program_destroy = tv_vk_program_destroy,

@@ -83,7 +83,9 @@ typedef struct tv_vk_device {
     PFN_vkWaitSemaphores wait_semaphores; // NULL without timeline semaphores
     VkQueue queue;
     VkPipelineCache cache;
-    size_t cache_loaded; // bytes read from the disk
+    size_t cache_loaded;     // bytes read from the disk
+    pthread_mutex_t warming; // held by the thread whose kernel is being warmed on this device
+    atomic_bool compiles;    // the latest one took as long as if it was new to the driver
     // Copies between host and device memory; made on first use.
     tv_vk_memory staging;
     VkCommandPool copy_pool;
@@ -102,6 +104,9 @@ typedef struct tv_vk_kernel {
     VkPipelineLayout layout;
     VkPipeline pipeline;
 } tv_vk_kernel;
+
+// The handle, its functions and its queue, from `physical` and `caps`.
+tv_err tv_vk_open_handle(tv_vk_device *device);
 
 // A global memory barrier between two stages of one queue.
 void tv_vk_barrier(const tv_vk_device *device, VkCommandBuffer commands, VkPipelineStageFlags from,
@@ -124,6 +129,9 @@ const tv_kernel_code *tv_vk_kernel_find(const tv_device *device, const char *nam
 tv_err tv_vk_kernel_create(tv_device *device, const tv_kernel_code *code,
                            const tv_kernel_choice *choice, tv_kernel **kernel);
 void tv_vk_kernel_destroy(tv_kernel *kernel);
+
+// vk_warm.c
+tv_err tv_vk_kernel_warm(tv_kernel *kernel);
 
 // vk_descriptors.c: the descriptor sets of a program's dispatches.
 typedef struct tv_vk_descriptors {

@@ -117,6 +117,15 @@ static tv_err synchronize(tv_vk_device *device, const tv_vk_memory *memory, uint
 
 // ---------------------------------------------------------------------------------------- buffers
 
+// So that texel windows can be rounded up to whole texels. lavapipe compiles a kernel for buffers
+// whose size is a power of two, and once more for others: there are only others.
+static uint64_t padded(const tv_vk_device *device, uint64_t size)
+{
+    uint64_t whole = tv_align_up(size, TV_BINDING_ALIGNMENT);
+    bool software = device->physical.info.device_class == TV_CLASS_CPU;
+    return software && (whole & (whole - 1)) == 0 ? whole + TV_BINDING_ALIGNMENT : whole;
+}
+
 tv_err tv_vk_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
 {
     static const VkMemoryPropertyFlags with_host[] = {LOCAL | VISIBLE | COHERENT, LOCAL | VISIBLE,
@@ -127,9 +136,8 @@ tv_err tv_vk_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
     // A discrete GPU that works from host memory is slower than no training: it fails instead.
     size_t kinds = device->physical.info.device_class == TV_CLASS_DISCRETE ? 3 : 4;
     tv_vk_buffer *made = tv_alloc(1, sizeof *made);
-    // Padded, so that texel windows can be rounded up to whole texels.
     tv_err err =
-        make_memory(device, tv_align_up(size, TV_BINDING_ALIGNMENT),
+        make_memory(device, padded(device, size),
                     VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT |
                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
                     host ? with_host : without_host, host ? kinds : 1, &made->memory);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -50,6 +51,44 @@ void tv_parallel(size_t count, size_t least, tv_parallel_job *job, void *context
     for (size_t i = 0; i < used; i++)
         if (parts[i].started)
             pthread_join(parts[i].thread, NULL);
+}
+
+typedef struct queue {
+    size_t count;
+    atomic_size_t next, done;
+    tv_parallel_piece *job;
+    void *context;
+} queue;
+
+static bool handle_next(queue *q)
+{
+    size_t index = atomic_fetch_add(&q->next, 1);
+    if (index >= q->count)
+        return false;
+    q->job(q->context, index);
+    atomic_fetch_add(&q->done, 1);
+    return true;
+}
+
+static void *handle_all(void *argument)
+{
+    while (handle_next(argument))
+        continue;
+    return NULL;
+}
+
+void tv_parallel_each(size_t count, tv_parallel_piece *job, tv_parallel_done *done, void *context)
+{
+    pthread_t threads[PARTS_MAX];
+    queue q = {.count = count, .job = job, .context = context};
+    size_t wanted = tv_min_size(tv_min_size(count_cores(), PARTS_MAX), count), started = 0;
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, handle_all, &q) == 0)
+        started++;
+    while (handle_next(&q))
+        if (done)
+            done(context, atomic_load(&q.done));
+    for (size_t i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
 }
 
 // Refusals of advice change nothing but the speed.

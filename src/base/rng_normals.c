@@ -10,6 +10,9 @@
 
 enum { BATCH = 256 };
 
+// Into each of the functions that differ in their vectors only.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 static const double SURE = 0x1p-38;
 static const double COSINE_LEAST = 0.01; // nearer to 0 the library's own rounding weighs more
 
@@ -19,17 +22,17 @@ typedef struct uniforms {
 } uniforms;
 
 // Conversions from signed 32-bit words are what all vector units have.
-static inline double double_of(uint32_t word)
+ALWAYS_INLINE double double_of(uint32_t word)
 {
     return (double)(int32_t)(word ^ 0x80000000u) + 0x1p31;
 }
 
-static inline double uniform(uint32_t high, uint32_t low)
+ALWAYS_INLINE double uniform(uint32_t high, uint32_t low)
 {
     return (double_of(high) * 0x1p21 + double_of(low >> 11)) * 0x1p-53;
 }
 
-static void draw_uniforms(uint64_t seed, uint64_t stream, uint64_t first, uniforms *u)
+ALWAYS_INLINE void draw_uniforms(uint64_t seed, uint64_t stream, uint64_t first, uniforms *u)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     for (size_t i = 0; i < BATCH; i++) {
@@ -43,14 +46,14 @@ static void draw_uniforms(uint64_t seed, uint64_t stream, uint64_t first, unifor
     }
 }
 
-static inline uint64_t bits_of(double value)
+ALWAYS_INLINE uint64_t bits_of(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
-static inline double of_bits(uint64_t bits)
+ALWAYS_INLINE double of_bits(uint64_t bits)
 {
     double value;
     memcpy(&value, &bits, sizeof value);
@@ -58,7 +61,7 @@ static inline double of_bits(uint64_t bits)
 }
 
 // log x, for normal x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh((m-1)/(m+1)).
-static inline double quick_log(double x)
+ALWAYS_INLINE double quick_log(double x)
 {
     const uint64_t root_half = 0x3FE6A09E667F3BCD, bias = 1024;
     uint64_t biased = (bits_of(x) - root_half + (bias << 52)) >> 52;
@@ -77,7 +80,7 @@ static inline double quick_log(double x)
 }
 
 // cos(2 pi u), for u in [0, 1]: quarter turns, and at most half a quarter by Taylor's series.
-static inline double quick_cosine(double u)
+ALWAYS_INLINE double quick_cosine(double u)
 {
     double quarter = (4 * u + 0x1.8p52) - 0x1.8p52; // the nearest
     double x = (4 * u - quarter) * 1.5707963267948966, z = x * x;
@@ -100,22 +103,69 @@ static inline double quick_cosine(double u)
     return quarter == 1 || quarter == 2 ? -near : near;
 }
 
+// A batch from `first` on: bounds of each number, which agree where it is sure; NAN above where it
+// is not.
+typedef struct batch {
+    uniforms u;
+    float below[BATCH], above[BATCH];
+} batch;
+
+ALWAYS_INLINE void approximate(uint64_t seed, uint64_t stream, uint64_t first, double std, batch *b)
+{
+    draw_uniforms(seed, stream, first, &b->u);
+    for (size_t i = 0; i < BATCH; i++) {
+        double cosine = quick_cosine(b->u.second[i]);
+        double value = std * sqrt(-2 * quick_log(1 - b->u.first[i])) * cosine;
+        b->below[i] = (float)(value * (1 - SURE));
+        b->above[i] = fabs(cosine) < COSINE_LEAST ? NAN : (float)(value * (1 + SURE));
+    }
+}
+
+// The same text for wider vectors: nothing in it rounds differently there.
+typedef void approximation(uint64_t seed, uint64_t stream, uint64_t first, double std, batch *b);
+
+static void approximate_plainly(uint64_t seed, uint64_t stream, uint64_t first, double std,
+                                batch *b)
+{
+    approximate(seed, stream, first, std, b);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static void approximate_avx2(uint64_t seed, uint64_t stream,
+                                                             uint64_t first, double std, batch *b)
+{
+    approximate(seed, stream, first, std, b);
+}
+
+__attribute__((target("avx512f,avx512dq,avx512vl,prefer-vector-width=512"))) static void
+approximate_avx512(uint64_t seed, uint64_t stream, uint64_t first, double std, batch *b)
+{
+    approximate(seed, stream, first, std, b);
+}
+#endif
+
+static approximation *choose_approximation(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        return approximate_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return approximate_avx2;
+#endif
+    return approximate_plainly;
+}
+
 void tv_rng_normals(uint64_t seed, uint64_t stream, uint64_t first, double std, size_t count,
                     float *values)
 {
-    uniforms u;
-    float below[BATCH], above[BATCH];
+    approximation *approximate_batch = choose_approximation();
+    batch b;
     for (size_t done = 0; done < count; done += BATCH) {
-        draw_uniforms(seed, stream, first + done, &u);
-        for (size_t i = 0; i < BATCH; i++) {
-            double cosine = quick_cosine(u.second[i]);
-            double value = std * sqrt(-2 * quick_log(1 - u.first[i])) * cosine;
-            below[i] = (float)(value * (1 - SURE));
-            above[i] = fabs(cosine) < COSINE_LEAST ? NAN : (float)(value * (1 + SURE));
-        }
+        approximate_batch(seed, stream, first + done, std, &b);
         for (size_t i = 0; i < BATCH && done + i < count; i++) {
-            values[done + i] = below[i];
-            if (below[i] == above[i] && below[i] != 0)
+            values[done + i] = b.below[i];
+            if (b.below[i] == b.above[i] && b.below[i] != 0)
                 continue;
             tv_rng rng = tv_rng_init(seed, stream);
             rng.block = first + done + i; // a normal number takes all four words of a block

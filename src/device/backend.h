@@ -104,8 +104,12 @@ struct tv_backend {
 
     // The row of tv_kernel_codes that the device would run for this name, NULL if it cannot.
     const tv_kernel_code *(*kernel_find)(const tv_device *device, const char *name);
+    // Several threads may be in these two at once, and in no other function of the device.
     tv_err (*kernel_create)(tv_device *device, const tv_kernel_code *code,
                             const tv_kernel_choice *choice, tv_kernel **kernel);
+    // Has the driver compile now what it would compile at the kernel's first dispatch. NULL where
+    // drivers are done with a kernel when it is made.
+    tv_err (*kernel_warm)(tv_kernel *kernel);
     void (*kernel_destroy)(tv_kernel *kernel);
 
     tv_err (*program_create)(tv_device *device, tv_program **program);

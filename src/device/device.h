@@ -17,6 +17,7 @@
 #define TV_DEVICE_DEVICE_H
 
 #include "base/error.h"
+#include "base/stage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -149,6 +150,13 @@ bool tv_device_has_kernel(const tv_device *device, const char *name);
 // The compiled kernel; made on first use and owned by the device. TV_EDEVICE if the driver refuses.
 tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice,
                         const tv_kernel **kernel);
+
+// Makes those of the kernels that are not there yet, so that tv_device_kernel finds them: on all
+// cores, and drivers that would compile at the first dispatch do so now. TV_STAGE_KERNELS says how
+// many are done.
+tv_err tv_device_kernels(tv_device *device, const tv_kernel_choice *choices, size_t count,
+                         const tv_stages *stages);
+#define TV_STAGE_KERNELS "compiling kernels"
 
 // ------------------------------------------------------------------------------------ programs
 

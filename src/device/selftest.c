@@ -412,6 +412,10 @@ static tv_err judge(const selftest *test, bool *wrong_halves)
 
 static tv_err record(const selftest *test, tv_buffer *buffer, tv_program *program)
 {
+    tv_kernel_choice choices[CHECKS_MAX];
+    for (size_t i = 0; i < test->check_count; i++)
+        choices[i] = test->checks[i].choice;
+    TV_TRY(tv_device_kernels(test->device, choices, test->check_count, NULL));
     for (size_t i = 0; i < test->check_count; i++) {
         const check *c = &test->checks[i];
         tv_dispatch dispatch = {.binding_count = c->slot_count, .args = c->args, .work = 1};

@@ -72,6 +72,27 @@ static const tv_spot *spot_of(const tv_plan *plan, const tv_tensor *tensor)
 
 // ----------------------------------------------------------------------------------- recording
 
+// The kernel of a launch, with the types of its windows.
+static tv_kernel_choice choice_of(const tv_launch *launch)
+{
+    tv_kernel_choice choice = launch->choice;
+    for (uint32_t i = 0; i < launch->window_count; i++)
+        choice.storage[i] = tv_storage_type(launch->windows[i].tensor->dtype);
+    return choice;
+}
+
+// All kernels before the first program, since they can be compiled side by side.
+static tv_err make_kernels(const tv_plan *plan, const tv_lowering *lowering,
+                           const tv_stages *stages)
+{
+    tv_kernel_choice *choices = tv_alloc(lowering->count + 1, sizeof *choices);
+    for (size_t i = 0; i < lowering->count; i++)
+        choices[i] = choice_of(&lowering->launches[i]);
+    tv_err err = tv_device_kernels(plan->device, choices, lowering->count, stages);
+    tv_free(choices);
+    return err;
+}
+
 static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dispatch *dispatch)
 {
     *dispatch = (tv_dispatch){.binding_count = launch->window_count,
@@ -79,12 +100,11 @@ static tv_err make_dispatch(const tv_plan *plan, const tv_launch *launch, tv_dis
                               .args = launch->args,
                               .work = launch->work,
                               .label = launch->label};
-    tv_kernel_choice choice = launch->choice;
+    tv_kernel_choice choice = choice_of(launch);
     for (uint32_t i = 0; i < launch->window_count; i++) {
         const tv_window *w = &launch->windows[i];
         const tv_spot *spot = spot_of(plan, w->tensor);
         uint64_t element = tv_dtype_bytes(w->tensor->dtype);
-        choice.storage[i] = tv_storage_type(w->tensor->dtype);
         dispatch->bindings[i] = (tv_binding){.buffer = plan->buffers[spot->block],
                                              .offset = spot->offset + w->first * element,
                                              .size = tv_align_up(w->count * element, 16),
@@ -211,7 +231,7 @@ static tv_err lower(const tv_plan *plan, tv_lowering *lowering, tv_node *fills)
     return err;
 }
 
-static tv_err lower_and_record(tv_plan *plan)
+static tv_err lower_and_record(tv_plan *plan, const tv_stages *stages)
 {
     tv_lowering lowering = {.device = plan->device,
                             .caps = &tv_device_get_info(plan->device)->caps,
@@ -224,7 +244,9 @@ static tv_err lower_and_record(tv_plan *plan)
     TV_GOTO(done, lower(plan, &lowering, fills));
     tv_place_scratch(&plan->placement, &lowering.scratch);
     TV_GOTO(done, check_total(plan));
+    tv_stage(stages, "allocating memory", 0, 0);
     TV_GOTO(done, allocate_blocks(plan));
+    TV_GOTO(done, make_kernels(plan, &lowering, stages));
     plan->phases = tv_alloc(plan->graph->phase_count, sizeof *plan->phases);
     plan->marks = tv_alloc(plan->graph->watch_count, sizeof *plan->marks);
     for (uint32_t phase = 0; phase < plan->graph->phase_count && err == TV_OK; phase++)
@@ -235,7 +257,8 @@ done:
     return err;
 }
 
-tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
+tv_err tv_plan_create_in_stages(const tv_graph *graph, tv_device *device, const tv_stages *stages,
+                                tv_plan **plan)
 {
     tv_err err;
     tv_plan *p = tv_alloc(1, sizeof *p);
@@ -244,12 +267,17 @@ tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
     p->device = device;
     TV_GOTO(failed, tv_place(p->graph, tv_device_get_info(device)->caps.max_alloc, &p->placement));
     TV_GOTO(failed, check_total(p));
-    TV_GOTO(failed, lower_and_record(p));
+    TV_GOTO(failed, lower_and_record(p, stages));
     *plan = p;
     return TV_OK;
 failed:
     tv_plan_destroy(&p);
     return err;
+}
+
+tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan)
+{
+    return tv_plan_create_in_stages(graph, device, NULL, plan);
 }
 
 void tv_plan_destroy(tv_plan **plan)

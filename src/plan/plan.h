@@ -24,6 +24,9 @@ tv_err tv_plan_measure(const tv_graph *graph, const tv_caps *caps, tv_plan_memor
 // Allocates, lowers and records. The graph and the device must outlive the plan. TV_EMEMORY says
 // what is needed and what there is. New memory is not cleared, except feeds and results.
 tv_err tv_plan_create(const tv_graph *graph, tv_device *device, tv_plan **plan);
+// The same, and says what it is at: memory, kernels.
+tv_err tv_plan_create_in_stages(const tv_graph *graph, tv_device *device, const tv_stages *stages,
+                                tv_plan **plan);
 void tv_plan_destroy(tv_plan **plan);
 const tv_plan_memory *tv_plan_get_memory(const tv_plan *plan);
 // Dispatches and barriers of a phase's program; FLOP as counted for its submissions.

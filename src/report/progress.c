@@ -240,7 +240,8 @@ void tv_progress_stage(tv_progress *progress, const char *what, size_t done, siz
     bool begins = !progress->stage || strcmp(progress->stage, what) != 0;
     double pause = progress->terminal ? REDRAW_S : PLAIN_S;
     progress->stage = what;
-    if (is_silent() || (!begins && tv_now_seconds() - progress->drawn < pause))
+    bool at_once = begins && progress->terminal;
+    if (is_silent() || (!at_once && tv_now_seconds() - progress->drawn < pause))
         return;
     tv_text line = {0};
     tv_text_puts(&line, what);

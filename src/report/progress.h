@@ -29,7 +29,8 @@ tv_progress *tv_progress_create(uint64_t first_step, uint64_t max_steps, bool ba
 // Clears a line that is still being redrawn. Accepts NULL inside.
 void tv_progress_destroy(tv_progress **progress);
 
-// What is slow at the start: "compiling kernels 12/40". `total` 0: only the name.
+// What is slow at the start: "compiling kernels 12/40". `total` 0: only the name. Where there is no
+// terminal only those are shown that come when nothing was for a while.
 void tv_progress_stage(tv_progress *progress, const char *what, size_t done, size_t total);
 
 // Cheap enough for every step: draws ten times a second at most. A loss or rate that this line does

@@ -257,8 +257,10 @@ static tv_err open_parts(tv_session *s, const tv_session_options *o)
 {
     TV_TRY(tv_schedule_parse(s->config->lr_scheduler.name, &s->schedule.kind));
     TV_TRY(check_weights(s));
+    tv_stage(o->stages, "opening data", 0, 0);
     TV_TRY(open_data(s, o->synthetic));
     TV_TRY(configure_model(s, o->model_folder));
+    tv_stage(o->stages, "opening the device", 0, 0);
     s->device = o->device;
     s->device_is_lent = o->device != NULL;
     return s->device_is_lent ? TV_OK : open_device(s);
@@ -278,6 +280,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     if (!o->synthetic)
         TV_TRY(compare_data(s));
     TV_TRY(tv_ranks_compare_devices(s->comm, tv_device_get_info(s->device), o->share_device));
+    tv_stage(o->stages, "planning", 0, 0);
     TV_TRY(choose_precision(s, o->resumed));
     s->shares = tv_alloc(tv_comm_size(s->comm), sizeof *s->shares);
     TV_TRY(tv_strategy_choose(s->comm, s->config->trainer.strategy, tv_device_get_info(s->device),
@@ -285,7 +288,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
     TV_TRY(open_balance(s, o->resumed));
     s->graph = build(s, s->micro_batch, s->seq_len);
-    TV_TRY(tv_plan_create(s->graph->graph, s->device, &s->plan));
+    TV_TRY(tv_plan_create_in_stages(s->graph->graph, s->device, o->stages, &s->plan));
     size_t tokens = (size_t)s->global_batch * s->seq_len;
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);

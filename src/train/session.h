@@ -54,6 +54,7 @@ typedef struct tv_session_options {
     bool share_device; // several ranks may use one device
     bool synthetic;    // no data is opened: the caller makes the batches of tv_session_train
     tv_device *device; // NULL: opened as configured; else the caller's, which outlives the session
+    const tv_stages *stages; // hear what it is at; may be NULL
 } tv_session_options;
 
 // Opens all of it, on every rank. Weights are not set. Errors say what would fit where memory does

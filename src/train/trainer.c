@@ -13,6 +13,7 @@
 #include "train/run_dir.h"
 #include "train/run_log.h"
 #include "train/session.h"
+#include "train/startup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ typedef struct trainer {
     tv_train_state state;
     tv_loggers *loggers;
     tv_progress *progress;
+    tv_startup startup;
     tv_run_log *log;
     tv_metrics *history; // all metric lines, for the plot
     size_t history_count, history_capacity;
@@ -91,6 +93,10 @@ static void report_start(trainer *t)
                         t->session.strategy_reason ? ", chosen because " : "",
                         t->session.strategy_reason ? t->session.strategy_reason : "");
     report_shares(t, "at first");
+    tv_text line = {0};
+    tv_startup_summarize(&t->startup, &line);
+    tv_run_log_line(t->log, "%s", line.data);
+    tv_text_finish(&line);
 }
 
 // Warns where a resumed run would not be the same run.
@@ -175,14 +181,15 @@ static tv_err start(trainer *t, const char *folder, bool resumed)
         TV_TRY(tv_checkpoint_read_state(folder, &t->state));
     t->progress = tv_progress_create(t->state.step, (uint64_t)c->trainer.max_steps,
                                      c->trainer.enable_progress_bar);
-    tv_progress_stage(t->progress, "preparing data, model and kernels", 0, 0);
+    tv_startup_begin(&t->startup, t->progress);
     tv_session_options options = {.model_folder = folder,
                                   .micro_batch = wanted_micro_batch(t),
                                   .resumed = resumed ? &t->state : NULL,
                                   .comm = t->comm,
-                                  .share_device = t->share_device};
+                                  .share_device = t->share_device,
+                                  .stages = &t->startup.stages};
     TV_TRY(tv_session_open(c, &options, &t->session));
-    tv_progress_stage(t->progress, "setting weights", 0, 0);
+    tv_stage(&t->startup.stages, "setting weights", 0, 0);
     TV_TRY(set_weights(t, folder, resumed));
     if (resumed)
         compare_state(t, &t->state);
@@ -348,8 +355,7 @@ static tv_err one_step(trainer *t)
 
 static tv_err run(trainer *t)
 {
-    tv_progress_stage(t->progress, "first step: drivers compile kernels that are new to them", 0,
-                      0);
+    tv_progress_stage(t->progress, "first step", 0, 0);
     t->window_start = tv_now_seconds();
     t->validated_step = UINT64_MAX;
     while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
