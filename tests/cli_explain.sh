@@ -21,6 +21,7 @@ check "what products do to their results" \
   test "$(grep -Ec "^matmul_n[nt][a-z0-9_]* +64x128x32[+]gelu'? +f32 +2 " out)" = 4
 check "attention by shape" grep -Eq '^attention_dq +4x2x16x16 +f32 +2 ' out
 check "memory by kind" grep -Eq '^memory: weights .*, gradients .*, optimizer .* in all$' out
+check "no peak is claimed" grep -q '^peaks: not known$' out
 check "no time is claimed" grep -Eq '^adamw .* - GB/s +-$' out
 check "no data is read, and no run is made" test ! -e run -a ! -e absent
 expect_error "no vocabulary, and no data to take it from" 1 "absent" \
@@ -32,7 +33,11 @@ expect "on a device" 0 train --explain small.yaml
 check "rates and fractions of what the device reaches" \
   grep -Eq '^matmul_.* [0-9.]+ G(FLOP|B)/s +[0-9.]+ %$' out
 check "nothing else is printed than the plan" test ! -s err
+copy='copy f32 [0-9]+ MiB [0-9.]+ GB/s' size='([0-9]+)x\2x\2'
+check "the peaks have the names of trivium bench" \
+  grep -Eq "^peaks: $copy, matmul f32 (nt|nn|tn) $size [0-9.]+ GFLOP/s\$" out
 expect "in halves" 0 train --explain small.yaml trainer.precision=bf16-mixed
+check "their peak" grep -Eq '^peaks: .*, matmul bf16 ' out
 check "their products" grep -Eq '^matmul_[a-z0-9_]* +64x96x32 +bf16 +2 ' out
 
 # Software drivers only: auto is the one that is fastest for the model, now and later.

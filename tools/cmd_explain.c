@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "plan/peaks.h"
+#include "bench/suite.h"
 #include "train/run_dir.h"
 #include "train/session.h"
 #include "train/weights.h"
@@ -16,6 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const double PEAK_SECONDS = 0.4; // for each of four results
+
+// What the device reaches at best; zeros where that is not known.
+typedef struct reach {
+    double bytes_per_s, flop_per_s;
+} reach;
 
 // Dispatches of one kernel, shape and storage type in a phase.
 typedef struct row {
@@ -34,7 +41,7 @@ typedef struct table {
 } table;
 
 // What the peaks allow; 0 where they are unknown.
-static double predict(const tv_plan_dispatch *d, const tv_peaks *peaks)
+static double predict(const tv_plan_dispatch *d, const reach *peaks)
 {
     double compute = peaks->flop_per_s > 0 ? d->flop / peaks->flop_per_s : 0;
     double moving = peaks->bytes_per_s > 0 ? d->bytes / peaks->bytes_per_s : 0;
@@ -54,7 +61,7 @@ static row *row_of(table *t, const tv_plan_dispatch *d)
     return &t->rows[t->count++];
 }
 
-static void collect(table *t, const tv_plan *plan, const tv_peaks *peaks)
+static void collect(table *t, const tv_plan *plan, const reach *peaks)
 {
     const tv_plan_dispatch *all = tv_plan_dispatches(plan, t->phase, &t->dispatches);
     for (size_t i = 0; i < t->dispatches; i++) {
@@ -86,7 +93,7 @@ static int longest_first(const void *a, const void *b)
 }
 
 // "12.3 GFLOP/s   45 %" of the peak that binds it.
-static void print_rate(const row *r, const tv_peaks *peaks)
+static void print_rate(const row *r, const reach *peaks)
 {
     bool computes = r->flop > 0 && peaks->flop_per_s > 0 &&
                     r->flop / peaks->flop_per_s >= r->bytes / peaks->bytes_per_s;
@@ -100,7 +107,7 @@ static void print_rate(const row *r, const tv_peaks *peaks)
         printf(" %9s %-7s %8s\n", "-", unit, "-");
 }
 
-static void print_table(table *t, const tv_peaks *peaks, double step_seconds)
+static void print_table(table *t, const reach *peaks, double step_seconds)
 {
     static const char *const types[] = {
         [TV_F32] = "f32", [TV_U32] = "u32", [TV_F16] = "f16", [TV_BF16] = "bf16"};
@@ -121,7 +128,7 @@ static void print_table(table *t, const tv_peaks *peaks, double step_seconds)
     }
 }
 
-static void print_head(const tv_session *s, const tv_peaks *peaks, uint32_t times)
+static void print_head(const tv_session *s, uint32_t times)
 {
     static const char *const kinds[TV_KIND_COUNT] = {"weights",   "masters",   "gradients",
                                                      "optimizer", "constants", "caches",
@@ -143,11 +150,37 @@ static void print_head(const tv_session *s, const tv_peaks *peaks, uint32_t time
     }
     tv_format_bytes(memory->total, bytes);
     printf(" %s in all\n", bytes);
-    printf("peaks: moving %.1f GB/s, products %.1f GFLOP/s\n", peaks->bytes_per_s / 1e9,
-           peaks->flop_per_s / 1e9);
 }
 
 // ------------------------------------------------------------------------------------ measuring
+
+static double print_peak(const tv_bench_result *best, const char *before)
+{
+    if (!best)
+        return 0;
+    printf("%s%s %.1f %s", before, best->name, best->rate.median, best->unit);
+    return 1e9 * best->rate.median;
+}
+
+// As the suite `quick` of trivium bench has them. A device that computes nothing has none.
+static tv_err measure_peaks(tv_device *device, tv_dtype storage, reach *peaks)
+{
+    tv_bench_options options = {.seconds = PEAK_SECONDS};
+    tv_bench_report report;
+    tv_bench_report_init(&report, "quick", tv_device_get_info(device), "", PEAK_SECONDS);
+    tv_err err = tv_bench_add_copy(device, &options, &report);
+    if (err == TV_OK)
+        err = tv_bench_add_matmul(device, &options, storage, &report);
+    if (err == TV_OK) {
+        printf("peaks:");
+        peaks->bytes_per_s = print_peak(tv_bench_best_copy(&report), " ");
+        peaks->flop_per_s =
+            print_peak(tv_bench_best_matmul(&report, storage), peaks->bytes_per_s > 0 ? ", " : " ");
+        printf("%s\n", peaks->bytes_per_s + peaks->flop_per_s > 0 ? "" : " not known");
+    }
+    tv_bench_report_finish(&report);
+    return err;
+}
 
 // One micro-batch of random ids as the whole batch.
 static void make_batch(tv_session *s)
@@ -192,10 +225,10 @@ static tv_err explain(tv_session *s)
                       {.name = "micro", .phase = g->micro, .times = times - 1},
                       {.name = "update", .phase = g->update, .times = 1}};
     enum { TABLES = sizeof tables / sizeof *tables };
-    tv_peaks peaks;
+    reach peaks = {0};
     double seconds = 0;
-    TV_TRY(tv_peaks_measure(s->device, g->graph->storage, &peaks));
-    print_head(s, &peaks, times);
+    print_head(s, times);
+    TV_TRY(measure_peaks(s->device, g->graph->storage, &peaks));
     TV_TRY(warm_up(s));
     for (size_t i = 0; i < TABLES; i++) {
         if (tables[i].times == 0)

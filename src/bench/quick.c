@@ -85,7 +85,8 @@ tv_err tv_bench_add_matmul(tv_device *device, const tv_bench_options *options, t
     return TV_OK;
 }
 
-static tv_err add_copy(tv_device *device, const tv_bench_options *options, tv_bench_report *report)
+tv_err tv_bench_add_copy(tv_device *device, const tv_bench_options *options,
+                         tv_bench_report *report)
 {
     tv_bench_rule rule = rule_of(options);
     tv_bench_peak peak = {0};
@@ -109,10 +110,34 @@ static tv_err add_attention(tv_device *device, const tv_bench_options *options, 
     return settle(&e, &peak, tv_bench_attention(device, &rule, dtype, h, backward, &peak));
 }
 
+static const tv_bench_result *best_of(const tv_bench_report *report, const char *prefix)
+{
+    const tv_bench_result *best = NULL;
+    for (size_t i = 0; i < report->count; i++) {
+        const tv_bench_result *r = &report->results[i];
+        if (tv_starts_with(r->name, prefix) && r->good && !r->skipped[0] &&
+            (!best || r->rate.median > best->rate.median))
+            best = r;
+    }
+    return best;
+}
+
+const tv_bench_result *tv_bench_best_copy(const tv_bench_report *report)
+{
+    return best_of(report, "copy f32 ");
+}
+
+const tv_bench_result *tv_bench_best_matmul(const tv_bench_report *report, tv_dtype dtype)
+{
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "matmul %s ", tv_dtype_name(dtype));
+    return best_of(report, prefix);
+}
+
 tv_err tv_bench_quick(tv_device *device, const tv_bench_options *options, tv_bench_report *report)
 {
     static const tv_dtype attention_types[] = {TV_F32, TV_BF16};
-    TV_TRY(add_copy(device, options, report));
+    TV_TRY(tv_bench_add_copy(device, options, report));
     TV_TRY(tv_bench_add_fma(device, options, report));
     for (int i = 0; i < TV_STORAGE_COUNT; i++)
         TV_TRY(tv_bench_add_matmul(device, options, tv_storages[i], report));

@@ -45,10 +45,16 @@ tv_err tv_bench_train(tv_device *device, const tv_bench_options *options, tv_ben
 tv_err tv_bench_scaling(tv_device *device, const tv_bench_options *options,
                         tv_bench_report *report);
 
-// Parts of the quick suite, where the report does not have them yet: what utilisation is a part of.
+// Parts of the quick suite, where the report does not have them yet: what utilisation is a part of,
+// and what --explain predicts from.
+tv_err tv_bench_add_copy(tv_device *device, const tv_bench_options *options,
+                         tv_bench_report *report);
 tv_err tv_bench_add_fma(tv_device *device, const tv_bench_options *options,
                         tv_bench_report *report);
 tv_err tv_bench_add_matmul(tv_device *device, const tv_bench_options *options, tv_dtype dtype,
                            tv_bench_report *report);
+// The fastest of these copies, or products of a storage type, that are right; NULL: there is none.
+const tv_bench_result *tv_bench_best_copy(const tv_bench_report *report);
+const tv_bench_result *tv_bench_best_matmul(const tv_bench_report *report, tv_dtype dtype);
 
 #endif

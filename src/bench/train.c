@@ -112,22 +112,6 @@ tv_err tv_bench_options_check(const tv_bench_options *options)
 
 // -------------------------------------------------------------------------------------- measuring
 
-// The best product of the storage type of a precision: what the utilisation is a part of.
-static const tv_bench_result *find_peak(const tv_bench_report *report, tv_precision precision)
-{
-    static const char *const types[] = {
-        [TV_F32] = "matmul f32 ", [TV_F16] = "matmul f16 ", [TV_BF16] = "matmul bf16 "};
-    const char *prefix = types[tv_precision_get_info(precision)->storage];
-    const tv_bench_result *best = NULL;
-    for (size_t i = 0; i < report->count; i++) {
-        const tv_bench_result *r = &report->results[i];
-        if (tv_starts_with(r->name, prefix) && r->good && !r->skipped[0] &&
-            (!best || r->rate.median > best->rate.median))
-            best = r;
-    }
-    return best;
-}
-
 static void describe(const tv_bench_trial *t, const tv_bench_result *peak,
                      const tv_bench_summary *seconds, tv_bench_training *d)
 {
@@ -174,7 +158,8 @@ tv_err tv_bench_add_trial(tv_device *device, const tv_bench_options *options,
     warm.warm_up = 0;
     tv_bench_result *result = tv_bench_report_add(report, kind, "tokens/s", "%s %s %s",
                                                   tv_bench_kind_name(kind), shape->name, name);
-    const tv_bench_result *peak = find_peak(report, precision);
+    const tv_bench_result *peak =
+        tv_bench_best_matmul(report, tv_precision_get_info(precision)->storage);
     if (options->progress)
         options->progress(options->context, result->name);
     bool reset = tv_bench_memory_reset();
