@@ -34,15 +34,23 @@ static tv_err find_physical(tv_cl_device *device, const tv_device_info *info)
     return err;
 }
 
+void tv_cl_settle(const tv_cl_device *device)
+{
+    if (device->queue && !atomic_load(&device->head.lost))
+        (void)device->cl.clFinish(device->queue);
+}
+
 static void close_device(tv_device *head)
 {
     tv_cl_device *device = (tv_cl_device *)head;
+    tv_cl_settle(device);
     if (device->copy_queue)
         device->cl.clReleaseCommandQueue(device->copy_queue);
     if (device->queue)
         device->cl.clReleaseCommandQueue(device->queue);
     if (device->context)
         device->cl.clReleaseContext(device->context);
+    tv_cl_bell_destroy(device->bell);
     tv_free(device);
 }
 
@@ -64,7 +72,10 @@ static tv_err open_parts(tv_cl_device *device, const tv_device_info *info)
     TV_TRY(tv_cl_status(status, "clCreateContext"));
     device->queue = device->cl.clCreateCommandQueue(device->context, physical->handle,
                                                     CL_QUEUE_PROFILING_ENABLE, &status);
-    return tv_cl_status(status, "clCreateCommandQueue");
+    TV_TRY(tv_cl_status(status, "clCreateCommandQueue"));
+    if (physical->info.device_class == TV_CLASS_CPU)
+        device->bell = tv_cl_bell_create();
+    return TV_OK;
 }
 
 static tv_err open_device(const tv_device_info *info, tv_device **opened)

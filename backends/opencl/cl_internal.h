@@ -30,6 +30,7 @@ enum { TV_CL_DEVICES_MAX = 64 };
     X(clEnqueueReadBuffer)                                                                         \
     X(clEnqueueUnmapMemObject)                                                                     \
     X(clEnqueueWriteBuffer)                                                                        \
+    X(clFinish)                                                                                    \
     X(clFlush)                                                                                     \
     X(clGetDeviceIDs)                                                                              \
     X(clGetDeviceInfo)                                                                             \
@@ -48,6 +49,7 @@ enum { TV_CL_DEVICES_MAX = 64 };
     X(clReleaseKernel)                                                                             \
     X(clReleaseMemObject)                                                                          \
     X(clReleaseProgram)                                                                            \
+    X(clSetEventCallback)                                                                          \
     X(clSetKernelArg)
 
 // The loader's functions, by their own names.
@@ -104,6 +106,8 @@ typedef struct tv_cl_command_buffers {
 bool tv_cl_command_buffers_open(const tv_cl_api *cl, cl_platform_id platform, cl_device_id device,
                                 tv_cl_command_buffers *functions);
 
+typedef struct tv_cl_bell tv_cl_bell;
+
 typedef struct tv_cl_device {
     tv_device head;
     tv_cl_api cl;
@@ -113,7 +117,12 @@ typedef struct tv_cl_device {
     cl_context context;
     cl_command_queue queue;      // in order, with profiling
     cl_command_queue copy_queue; // for copies beside programs; NULL until the first
+    tv_cl_bell *bell;            // NULL on GPUs, whose segments are short
 } tv_cl_device;
+
+// Waits until the queue is empty, unless the device was lost: nothing is released that a command on
+// its way may use, whatever a driver makes of the specification's promises.
+void tv_cl_settle(const tv_cl_device *device);
 
 typedef struct tv_cl_buffer {
     tv_buffer head;
@@ -168,6 +177,16 @@ typedef struct tv_cl_calls {
 tv_err tv_cl_calls_init(const tv_cl_device *device, const tv_command *commands, size_t count,
                         tv_cl_calls *calls);
 void tv_cl_calls_finish(const tv_cl_device *device, tv_cl_calls *calls);
+
+// cl_bell.c: rings when something is over. A bell may outlive its device where a callback never
+// comes.
+tv_cl_bell *tv_cl_bell_create(void);
+void tv_cl_bell_destroy(tv_cl_bell *bell); // waits for the callbacks; accepts NULL
+void tv_cl_bell_attach(const tv_cl_device *device,
+                       cl_event event);      // to the device's, if it has one
+uint64_t tv_cl_bell_rings(tv_cl_bell *bell); // so far; 0 without a bell
+// Until it has rung more often than `rings` times, or the time is over.
+void tv_cl_bell_wait(tv_cl_bell *bell, uint64_t rings, double seconds);
 
 // cl_program.c
 tv_err tv_cl_program_create(tv_device *device, tv_program **program);

@@ -44,10 +44,12 @@ tv_err tv_cl_buffer_window(tv_buffer *head, uint64_t offset, uint64_t size, cl_m
     return TV_OK;
 }
 
+// The windows first: they are parts of it.
 void tv_cl_buffer_destroy(tv_buffer *head)
 {
     tv_cl_buffer *buffer = (tv_cl_buffer *)head;
     const tv_cl_api *cl = &device_of(buffer)->cl;
+    tv_cl_settle(device_of(buffer));
     for (size_t i = 0; i < buffer->window_count; i++)
         cl->clReleaseMemObject(buffer->windows[i].handle);
     cl->clReleaseMemObject(buffer->memory);

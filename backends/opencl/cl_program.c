@@ -11,8 +11,11 @@
 
 enum { DESTROY_TIMEOUT_SECONDS = 120 };
 
-// Polling: the sleeps grow with the time waited, so that it costs a wait at most this share.
+// Polling: the sleeps grow with the time waited, so that it costs a wait at most this share. A bell
+// ends them.
 static const double POLL_SHARE = 1.0 / 16, POLL_MIN_SECONDS = 10e-6, POLL_MAX_SECONDS = 500e-6;
+static const double BELL_MAX_SECONDS = 0.1;
+static const double LET_GO_SECONDS = 10;
 
 typedef struct segment_run {
     cl_command_buffer_khr commands; // NULL: its kernels are enqueued one by one
@@ -142,11 +145,14 @@ tv_err tv_cl_program_record(tv_program *head)
 void tv_cl_program_destroy(tv_program *head)
 {
     recorded *program = (recorded *)head;
-    // Its result does not matter: a device that does not answer cannot be helped here.
-    if (program->submitted > 0)
-        (void)tv_cl_program_wait(head, program->submitted - 1, DESTROY_TIMEOUT_SECONDS);
+    tv_cl_device *device = device_of(program);
+    // A device that does not answer cannot be helped here; nothing waits for it again.
+    if (program->submitted > 0 &&
+        tv_cl_program_wait(head, program->submitted - 1, DESTROY_TIMEOUT_SECONDS) != TV_OK)
+        atomic_store(&device->head.lost, true);
+    tv_cl_settle(device);
     finish_recording(program);
-    tv_cl_calls_finish(device_of(program), &program->calls);
+    tv_cl_calls_finish(device, &program->calls);
     pthread_mutex_destroy(&program->lock);
     tv_free(program);
 }
@@ -171,14 +177,27 @@ static tv_err enqueue_kernels(const recorded *program, const tv_segment *segment
     return TV_OK;
 }
 
+static void sleep_for(double seconds)
+{
+    struct timespec time = {(time_t)seconds, (long)(fmod(seconds, 1) * 1e9)};
+    nanosleep(&time, NULL);
+}
+
 // The start is a marker's, since PoCL 3.1 gives a command buffer's event the time of its end only.
+// It also lets go of a command buffer only some time after that event is complete, in a callback,
+// and refuses to run it again until then.
 static tv_err enqueue_commands(const recorded *program, cl_command_buffer_khr commands,
                                cl_event *first, cl_event *last)
 {
     const tv_cl_device *device = device_of(program);
     TV_TRY(CL(device->cl.clEnqueueMarkerWithWaitList(device->queue, 0, NULL, first)));
-    return tv_cl_status(device->command_buffers.enqueue(0, NULL, commands, 0, NULL, last),
-                        "clEnqueueCommandBufferKHR");
+    double since = tv_now_seconds();
+    cl_int status = device->command_buffers.enqueue(0, NULL, commands, 0, NULL, last);
+    while (status == CL_INVALID_OPERATION && tv_now_seconds() - since < LET_GO_SECONDS) {
+        sleep_for(POLL_MIN_SECONDS);
+        status = device->command_buffers.enqueue(0, NULL, commands, 0, NULL, last);
+    }
+    return tv_cl_status(status, "clEnqueueCommandBufferKHR");
 }
 
 static tv_err submit_segment(recorded *program, size_t index)
@@ -197,7 +216,9 @@ static tv_err submit_segment(recorded *program, size_t index)
     if (err == TV_OK)
         program->submitted++;
     pthread_mutex_unlock(&program->lock);
-    return err == TV_OK ? CL(device->cl.clFlush(device->queue)) : err;
+    TV_TRY(err);
+    tv_cl_bell_attach(device, last);
+    return CL(device->cl.clFlush(device->queue));
 }
 
 tv_err tv_cl_program_run(tv_program *head)
@@ -251,18 +272,14 @@ static tv_err wait_failed(const recorded *program, size_t segment, cl_int status
         label_in(program, ran, true), tv_cl_status_text(status), (int)status);
 }
 
-static void sleep_for(double seconds)
-{
-    struct timespec time = {(time_t)seconds, (long)(fmod(seconds, 1) * 1e9)};
-    nanosleep(&time, NULL);
-}
-
 // By polling: clWaitForEvents has no timeout, and some drivers spin in it.
 tv_err tv_cl_program_wait(tv_program *head, size_t segment, double timeout_s)
 {
     recorded *program = (recorded *)head;
+    tv_cl_bell *bell = device_of(program)->bell;
     double since = tv_now_seconds();
     for (;;) {
+        uint64_t rings = tv_cl_bell_rings(bell);
         cl_int status = look(program, segment);
         if (status == CL_COMPLETE)
             return TV_OK;
@@ -272,7 +289,10 @@ tv_err tv_cl_program_wait(tv_program *head, size_t segment, double timeout_s)
         if (left <= 0)
             return TV_ETIMEOUT;
         double pause = fmax(POLL_MIN_SECONDS, fmin(waited * POLL_SHARE, POLL_MAX_SECONDS));
-        sleep_for(fmin(pause, left));
+        if (bell)
+            tv_cl_bell_wait(bell, rings, fmin(BELL_MAX_SECONDS, left));
+        else
+            sleep_for(fmin(pause, left));
     }
 }
 
