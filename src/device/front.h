@@ -34,6 +34,11 @@ tv_err tv_device_note(tv_device *device, tv_err err);
 // Waits for all programs in flight.
 tv_err tv_device_drain(tv_device *device);
 
+// Runs dispatches side by side on a buffer that holds what `image` does, and reads it back. Their
+// bindings are windows of it: kernels, which `choices` name, and buffers are filled in.
+tv_err tv_device_run_once(tv_device *device, const tv_kernel_choice *choices,
+                          tv_dispatch *dispatches, size_t count, void *image, uint64_t bytes);
+
 // Sets the rate of a GPU to what products come to on it; leaves that of a software driver, which no
 // watchdog guards.
 tv_err tv_device_calibrate(tv_device *device);

@@ -15,7 +15,6 @@
 
 enum { IMAGE_BYTES = 64 << 10, CHECKS_MAX = 16, FLIP = 0x40004000 };
 static const double TOLERANCE = 1e-4; // of the largest value; wrong code is off by far more
-static const double TIMEOUT_SECONDS = 60;
 
 // What a result is compared with; TV_TYPE_* for bits, or floats within the tolerance.
 enum { WANT_NOTHING = -2, WANT_CLOSE = -1 };
@@ -410,46 +409,22 @@ static tv_err judge(const selftest *test, bool *wrong_halves)
 
 // ---------------------------------------------------------------------------------------- running
 
-static tv_err record(const selftest *test, tv_buffer *buffer, tv_program *program)
+static tv_err run(const selftest *test)
 {
     tv_kernel_choice choices[CHECKS_MAX];
-    for (size_t i = 0; i < test->check_count; i++)
-        choices[i] = test->checks[i].choice;
-    TV_TRY(tv_device_kernels(test->device, choices, test->check_count, NULL));
+    tv_dispatch dispatches[CHECKS_MAX];
     for (size_t i = 0; i < test->check_count; i++) {
         const check *c = &test->checks[i];
-        tv_dispatch dispatch = {.binding_count = c->slot_count, .args = c->args, .work = 1};
-        dispatch.label = c->choice.name;
-        memcpy(dispatch.groups, c->groups, sizeof dispatch.groups);
+        choices[i] = c->choice;
+        dispatches[i] = (tv_dispatch){
+            .binding_count = c->slot_count, .args = c->args, .work = 1, .label = c->choice.name};
+        memcpy(dispatches[i].groups, c->groups, sizeof c->groups);
         for (uint32_t j = 0; j < c->slot_count; j++)
-            dispatch.bindings[j] =
-                (tv_binding){buffer, c->slots[j].offset, c->slots[j].bytes, c->slots[j].access};
-        TV_TRY(tv_device_kernel(test->device, &c->choice, &dispatch.kernel));
-        tv_program_dispatch(program, &dispatch);
+            dispatches[i].bindings[j] =
+                (tv_binding){NULL, c->slots[j].offset, c->slots[j].bytes, c->slots[j].access};
     }
-    return tv_program_finish(program);
-}
-
-static tv_err run(selftest *test)
-{
-    tv_buffer *buffer = NULL;
-    tv_program *program = NULL;
-    tv_err err = tv_buffer_create(test->device, test->used, &buffer);
-    if (err == TV_OK)
-        err = tv_program_create(test->device, &program);
-    if (err == TV_OK)
-        err = record(test, buffer, program);
-    if (err == TV_OK)
-        err = tv_buffer_write(buffer, 0, test->image, test->used);
-    if (err == TV_OK)
-        err = tv_program_run(program);
-    if (err == TV_OK)
-        err = tv_program_wait(program, TV_MARK_END, TIMEOUT_SECONDS);
-    if (err == TV_OK)
-        err = tv_buffer_read(buffer, 0, test->image, test->used);
-    tv_program_destroy(&program);
-    tv_buffer_destroy(&buffer);
-    return err;
+    return tv_device_run_once(test->device, choices, dispatches, test->check_count, test->image,
+                              test->used);
 }
 
 bool tv_selftest_wanted(void)

@@ -36,8 +36,7 @@ static void fill(tv_rng *rng, bool bf16, uint16_t *halves, double *values, size_
     }
 }
 
-static tv_dispatch product(const tv_caps *caps, tv_buffer *buffer, tv_kernel_choice *choice,
-                           bool bf16)
+static tv_dispatch product(const tv_caps *caps, tv_kernel_choice *choice, bool bf16)
 {
     uint8_t type = bf16 ? TV_TYPE_BF16 : TV_TYPE_F16;
     if (caps->coop2)
@@ -50,10 +49,10 @@ static tv_dispatch product(const tv_caps *caps, tv_buffer *buffer, tv_kernel_cho
                                .group = 4 * caps->subgroup,
                                .constants = {64, 64, caps->coop_shape | SUBGROUPS_2_BY_2, STEP_32}};
     memcpy(choice->storage, (uint8_t[]){type, type, TV_TYPE_F32, type}, 4);
-    return (tv_dispatch){.bindings = {{buffer, A_AT, 2 * M * K, TV_READ},
-                                      {buffer, B_AT, 2 * N * K, TV_READ},
-                                      {buffer, C_AT, 4 * M * N, TV_WRITE},
-                                      {buffer, BIAS_AT, 144, TV_READ}},
+    return (tv_dispatch){.bindings = {{NULL, A_AT, 2 * M * K, TV_READ},
+                                      {NULL, B_AT, 2 * N * K, TV_READ},
+                                      {NULL, C_AT, 4 * M * N, TV_WRITE},
+                                      {NULL, BIAS_AT, 144, TV_READ}},
                          .binding_count = 4,
                          .groups = {2, 2, 1},
                          .args.u = {M, N, K, K, K, N, TV_MATMUL_BIAS},
@@ -63,31 +62,9 @@ static tv_dispatch product(const tv_caps *caps, tv_buffer *buffer, tv_kernel_cho
 
 static tv_err run(tv_device *device, bool bf16, uint8_t *image)
 {
-    tv_buffer *buffer = NULL;
-    tv_program *program = NULL;
     tv_kernel_choice choice;
-    tv_err err = tv_buffer_create(device, BYTES, &buffer);
-    if (err == TV_OK)
-        err = tv_program_create(device, &program);
-    if (err == TV_OK) {
-        tv_dispatch dispatch = product(&device->info.caps, buffer, &choice, bf16);
-        err = tv_device_kernel(device, &choice, &dispatch.kernel);
-        if (err == TV_OK)
-            tv_program_dispatch(program, &dispatch);
-    }
-    if (err == TV_OK)
-        err = tv_program_finish(program);
-    if (err == TV_OK)
-        err = tv_buffer_write(buffer, 0, image, BYTES);
-    if (err == TV_OK)
-        err = tv_program_run(program);
-    if (err == TV_OK)
-        err = tv_program_wait(program, TV_MARK_END, 0);
-    if (err == TV_OK)
-        err = tv_buffer_read(buffer, 0, image, BYTES);
-    tv_program_destroy(&program);
-    tv_buffer_destroy(&buffer);
-    return err;
+    tv_dispatch dispatch = product(&device->info.caps, &choice, bf16);
+    return tv_device_run_once(device, &choice, &dispatch, 1, image, BYTES);
 }
 
 static bool matches(const double *a, const double *b, const double *bias, const float *c)
