@@ -43,6 +43,8 @@ double tv_rng_normal(tv_rng *rng);     // mean 0, variance 1 (Box and Muller)
 // values[i] is what the (first+i)-th tv_rng_normal of a stream gives, times `std`, as a float.
 void tv_rng_normals(uint64_t seed, uint64_t stream, uint64_t first, double std, size_t count,
                     float *values);
+// For tests: computes them by vectors of at most so many bits, of those that the machine has.
+void tv_rng_limit_vectors(unsigned bits);
 
 // A pseudo-random permutation of [0, count) computed pointwise (Feistel network with cycle
 // walking): shuffles data of any size without a table. index < count.

@@ -144,13 +144,20 @@ approximate_avx512(uint64_t seed, uint64_t stream, uint64_t first, double std, b
 }
 #endif
 
+static unsigned widest = 512;
+
+void tv_rng_limit_vectors(unsigned bits)
+{
+    widest = bits;
+}
+
 static approximation *choose_approximation(void)
 {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+    if (widest >= 512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         return approximate_avx512;
-    if (__builtin_cpu_supports("avx2"))
+    if (widest >= 256 && __builtin_cpu_supports("avx2"))
         return approximate_avx2;
 #endif
     return approximate_plainly;
