@@ -9,7 +9,7 @@ usage: tools/setup.sh [--tests] [--golden]
 Installs the packages that building Trivium needs: with apt on Debian and Ubuntu; on Fedora and
 Arch it prints the command. Only what is missing is installed, so a second run needs no network.
 
-  --tests   also what only the tests need: validation layers, PoCL, cmocka, shellcheck
+  --tests   also what only the tests need: validation layers, PoCL, cmocka, shellcheck, iproute2
   --golden  also PyTorch, which wrote the golden files of the tests
 TEXT
 }
@@ -18,7 +18,7 @@ TEXT
 build_apt=(cmake ninja-build gcc libc6-dev clang pkg-config libvulkan-dev libvulkan-volk-dev glslc
   spirv-tools mesa-vulkan-drivers libyaml-dev libjansson-dev libpng-dev libcairo2-dev libxxhash-dev
   opencl-headers ocl-icd-libopencl1 libopenmpi-dev openmpi-bin openssh-client)
-tests_apt=(vulkan-validationlayers pocl-opencl-icd libcmocka-dev shellcheck git)
+tests_apt=(vulkan-validationlayers pocl-opencl-icd libcmocka-dev shellcheck git iproute2 hostname)
 golden_apt=(python3-torch)
 
 tests=false
@@ -100,7 +100,7 @@ fedora() {
     jansson-devel libpng-devel cairo-devel xxhash-devel opencl-headers \\
     ocl-icd openmpi-devel"
   ! $tests || echo "  sudo dnf install vulkan-validation-layers pocl libcmocka-devel compiler-rt \\
-    clang-tools-extra ShellCheck git"
+    clang-tools-extra ShellCheck git iproute-tc hostname"
   ! $golden || echo "  sudo dnf install python3-torch"
 }
 
@@ -109,7 +109,7 @@ arch() {
     vulkan-icd-loader volk shaderc spirv-tools vulkan-swrast libyaml jansson libpng cairo \\
     xxhash opencl-headers ocl-icd openmpi"
   ! $tests || echo "  sudo pacman -S --needed vulkan-validation-layers pocl cmocka compiler-rt \\
-    shellcheck git"
+    shellcheck git iproute2 inetutils"
   ! $golden || echo "  sudo pacman -S --needed python-pytorch"
 }
 
