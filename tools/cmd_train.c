@@ -243,6 +243,8 @@ static tv_err train_on_ranks(const tv_config *config, tv_train_options *options,
 static int finish_ranks(tv_comm **comm, tv_err err)
 {
     bool broken = tv_comm_is_broken(*comm);
+    if (broken)
+        tv_comm_settle(*comm);
     int code = broken || tv_comm_rank(*comm) == 0 ? cmd_finish(err) : tv_exit_code(err);
     if (broken)
         tv_comm_abort(*comm, code);

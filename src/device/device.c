@@ -3,6 +3,7 @@
 #include "device/selftest.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/memory.h"
 #include "base/text.h"
 
@@ -11,18 +12,20 @@
 
 // ------------------------------------------------------------------------------- opening, closing
 
-// TRIVIUM_FAULT=lost:N or wrong:NAME
+// TRIVIUM_FAULT=lost:N or wrong:NAME; those of base/fault.h are not ours.
 static tv_err read_fault(uint64_t *run)
 {
     const char *fault = getenv("TRIVIUM_FAULT");
+    tv_fault of_rank;
     *run = 0;
-    if (!fault || !*fault)
+    if (!fault || !*fault || tv_fault_parse(fault, &of_rank))
         return TV_OK;
     if (tv_starts_with(fault, "wrong:"))
         return tv_selftest_check_fault(fault + strlen("wrong:"));
     if (!tv_starts_with(fault, "lost:") || !tv_parse_u64(fault + strlen("lost:"), run) || *run == 0)
         return tv_fail(TV_EUSAGE,
-                       "TRIVIUM_FAULT=%s: only lost:N, N counted from 1, and wrong:NAME are known",
+                       "TRIVIUM_FAULT=%s: only lost:N, N counted from 1, wrong:NAME, and "
+                       "kill:RANK:STEP, stop:RANK:STEP and hang:RANK:STEP are known",
                        fault);
     return TV_OK;
 }

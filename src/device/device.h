@@ -10,7 +10,8 @@
 //
 // Environment: TRIVIUM_MASK (see tv_mask_apply). TRIVIUM_FAULT=lost:N makes the N-th program run of
 // each device opened (counted from 1) fail with TV_ELOST, for tests of what comes after; wrong:NAME
-// spoils a result of the self-test (see selftest.h), which TRIVIUM_SELFTEST=0 skips.
+// spoils a result of the self-test (see selftest.h), which TRIVIUM_SELFTEST=0 skips; base/fault.h
+// has more.
 // TRIVIUM_VALIDATE=1 has the driver's calls checked by a validation layer (see
 // tv_device_validation_messages); opening fails where the layer is not installed.
 #ifndef TV_DEVICE_DEVICE_H

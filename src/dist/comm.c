@@ -3,7 +3,9 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "dist/launcher.h"
 #include "dist/link.h"
+#include "dist/watchdog.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -28,6 +30,7 @@ struct tv_comm {
     int *counts, *offsets;     // of each rank's piece
     float *pieces;             // [size][own count]
     _Atomic uint64_t sent;     // bytes
+    tv_watchdog *watchdog;     // not of the second lane
 };
 
 // --------------------------------------------------------------------------------------- launch
@@ -56,6 +59,7 @@ static tv_err open_link(tv_comm *c)
 {
     // Asked first: MPI sets variables of its own. mpirun -n 1 within a larger allocation is meant.
     uint64_t tasks = getenv("OMPI_COMM_WORLD_SIZE") ? 1 : variable("SLURM_NTASKS");
+    tv_launcher_guard();
     TV_TRY(c->link->open(&c->place));
     if (c->place.size == 1 && tasks > 1)
         return tv_fail(TV_ENET,
@@ -91,8 +95,8 @@ tv_err tv_comm_open(tv_comm **comm)
     c->behind->lane = 1;
     make_room(c);
     make_room(c->behind);
-    *comm = c;
-    return TV_OK;
+    *comm = c; // from here on ranks can agree on failures
+    return tv_watchdog_open(c, &c->watchdog);
 }
 
 void tv_comm_describe(char out[128])
@@ -136,8 +140,10 @@ static void free_lane(tv_comm *c)
 
 void tv_comm_close(tv_comm **comm)
 {
-    if (*comm)
+    if (*comm) {
         (*comm)->link->close();
+        tv_watchdog_close(&(*comm)->watchdog);
+    }
     free_lane(*comm);
     *comm = NULL;
 }
@@ -346,6 +352,12 @@ tv_err tv_comm_agree(tv_comm *comm, tv_err err)
 bool tv_comm_is_broken(const tv_comm *comm)
 {
     return comm && comm->broken;
+}
+
+void tv_comm_settle(tv_comm *comm)
+{
+    if (comm)
+        tv_watchdog_settle(comm->watchdog);
 }
 
 void tv_comm_abort(tv_comm *comm, int exit_code)

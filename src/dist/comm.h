@@ -10,8 +10,8 @@
 // that follows work which can fail stands tv_comm_agree: a rank that failed goes straight to the
 // next one on its way, meets the others there, and all of them return the same error.
 //
-// One thread calls; a second one has tv_comm_behind. A rank that hangs, hangs them all; a rank that
-// dies makes mpirun end the job.
+// One thread calls; a second one has tv_comm_behind. A rank that hangs would hang them all: a
+// watchdog (dist/watchdog.h) ends the job then, and where a rank dies, with a line that names it.
 #ifndef TV_DIST_COMM_H
 #define TV_DIST_COMM_H
 
@@ -25,7 +25,8 @@ typedef struct tv_comm tv_comm;
 
 // NULL, without touching MPI, where the environment names no launcher; else joins the other ranks.
 // At most once per process. TV_ENET where the launcher started several processes that cannot see
-// each other: this build has no MPI, or srun lacks --mpi=pmix.
+// each other: this build has no MPI, or srun lacks --mpi=pmix. Where *comm is not NULL the failure
+// is that of all ranks.
 tv_err tv_comm_open(tv_comm **comm);
 void tv_comm_close(tv_comm **comm);
 
@@ -65,6 +66,9 @@ tv_err tv_comm_agree(tv_comm *comm, tv_err err);
 
 // Whether the ranks can no longer reach each other.
 bool tv_comm_is_broken(const tv_comm *comm);
+// Before this rank prints that they cannot, and ends: ends the process where the watchdog knows
+// which rank is to blame, and says so.
+void tv_comm_settle(tv_comm *comm);
 // Ends all ranks with this exit code; does not return unless comm is NULL.
 void tv_comm_abort(tv_comm *comm, int exit_code);
 

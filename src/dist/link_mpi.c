@@ -4,6 +4,7 @@
 #ifdef TV_WITH_MPI
 
 #include "base/memory.h"
+#include "dist/watchdog.h"
 
 #include <limits.h>
 #include <mpi.h>
@@ -38,15 +39,18 @@ static tv_err finish(int started, const char *what, MPI_Request *request)
     static const struct timespec nap = {.tv_nsec = NAP_NANOSECONDS};
     int done = 0;
     TV_TRY(check(started, what));
-    for (int spins = 0; !done; spins++) {
+    tv_err err = TV_OK;
+    tv_watchdog_wait_begins();
+    for (int spins = 0; !done && err == TV_OK; spins++) {
         if (spins > SPINS)
             nanosleep(&nap, NULL);
         pthread_mutex_lock(&turn);
         int result = MPI_Test(request, &done, MPI_STATUS_IGNORE);
         pthread_mutex_unlock(&turn);
-        TV_TRY(check(result, what));
+        err = check(result, what);
     }
-    return TV_OK;
+    tv_watchdog_wait_ends();
+    return err;
 }
 
 // A non-blocking collective over all ranks, to its end.

@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -350,6 +351,7 @@ static tv_err one_step(trainer *t)
         TV_TRY(validate(t));
     if (is_due(step, c->trainer.checkpoint_every_n_steps) || last)
         TV_TRY(save(t));
+    tv_fault_strike(tv_comm_rank(t->comm), step);
     return TV_OK;
 }
 
