@@ -45,21 +45,6 @@ expect_failure() { # TEXT CODE REGEX
   check "$1: $(grep '^error: ' err | head -c 160)" grep -Eq "^error: .*($3)" err
 }
 
-# Losses and gradient norms, line by line, to 1e-5 or as given.
-# shellcheck disable=SC2317 # called by check
-agree() { # RUN RUN [RELATIVE]
-  paste -d' ' <(numbers "$1") <(numbers "$2") | awk -v relative="${3:-1e-5}" '
-    { if ($1 != $4 || $2 != $5) wrong++
-      d = $3 - $6; if (d < 0) d = -d
-      if (NF != 6 || d > relative * $3) { wrong++; print } lines++ }
-    END { print lines + 0 " values, " wrong + 0 " wrong"; exit lines < 40 || wrong }'
-}
-# shellcheck disable=SC2317
-numbers() { # RUN: step, key, value
-  sed -nE 's/.*"step": ([0-9]+), "(loss|val_loss)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
-  sed -nE 's/.*"step": ([0-9]+), .*"(grad_norm)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
-}
-
 # ------------------------------------------------------------------------------- the same numbers
 
 # Shares and micro-batches of any size. Where these are larger than a share, they are filled up.

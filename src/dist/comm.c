@@ -321,11 +321,19 @@ tv_err tv_comm_sum_f64(tv_comm *comm, double *values, size_t count)
 
 // ------------------------------------------------------------------------------------- failures
 
+// Whether it matters where rank 0 runs: not for what the user got wrong, or asked for.
+static bool is_of_machine(tv_err code)
+{
+    return code != TV_EUSAGE && code != TV_ESTOP && code != TV_EFORMAT && code != TV_EDATA &&
+           code != TV_ENET;
+}
+
 // Shares the line of `rank`, which failed with `code`.
 static tv_err spread(tv_comm *c, uint32_t rank, tv_err code)
 {
     memset(c->line, 0, sizeof c->line);
-    if (rank == c->place.rank && rank > 0)
+    bool named = rank > 0 || (c->place.size > 1 && is_of_machine(code));
+    if (rank == c->place.rank && named)
         snprintf(c->line, sizeof c->line, "rank %u on %s: %s", rank, c->host, tv_error_message());
     else if (rank == c->place.rank)
         snprintf(c->line, sizeof c->line, "%s", tv_error_message());

@@ -20,7 +20,7 @@ static const char *const launchers[] = {"mpirun", "mpiexec",    "orterun",
 enum {
     CRASHES_AT_SIGTERM = 3, // of these, the first, while they wait for a host that is out of reach
     DISMISSED = 6,          // Open MPI's own
-    GRACE_MILLISECONDS = 4000,
+    GRACE_MILLISECONDS = 8000,
 };
 
 typedef struct ancestor {

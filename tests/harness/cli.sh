@@ -163,3 +163,16 @@ weights_of() { # CHECKPOINT
 metrics_of() { # RUN
   sed -E 's/, "(tokens_per_s|flops_per_s|step_ms)": [^,}]*//g' "$1/metrics.jsonl"
 }
+
+# Losses and gradient norms, line by line, to 1e-5 or as given.
+agree() { # RUN RUN [RELATIVE]
+  paste -d' ' <(numbers "$1") <(numbers "$2") | awk -v relative="${3:-1e-5}" '
+    { if ($1 != $4 || $2 != $5) wrong++
+      d = $3 - $6; if (d < 0) d = -d
+      if (NF != 6 || d > relative * $3) { wrong++; print } lines++ }
+    END { print lines + 0 " values, " wrong + 0 " wrong"; exit lines < 40 || wrong }'
+}
+numbers() { # RUN: step, key, value
+  sed -nE 's/.*"step": ([0-9]+), "(loss|val_loss)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
+  sed -nE 's/.*"step": ([0-9]+), .*"(grad_norm)": ([^,]*).*/\1 \2 \3/p' "$1/metrics.jsonl"
+}
