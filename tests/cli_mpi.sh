@@ -144,6 +144,7 @@ status=0
 wait $! || status=$?
 expect_failure "SIGUSR2 of mpirun" 75 "stopped on request"
 check "the stop left a checkpoint" "$program" inspect stopped
+check "the table of ranks" grep -Eq " 1  $(hostname) +null .* 32-true .* 2 of 4\$" stopped/log.txt
 
 # ---------------------------------------------------------------------------------------- failures
 
@@ -163,6 +164,10 @@ expect_failure "fewer devices than ranks" 2 "names 2 devices, but 3 ranks"
 one=("$program" train plain.yaml "${null[@]}" run_dir=differ --share-device)
 start_ranks -n 1 "${one[@]}" : -n 1 "${one[@]}" seed=2
 expect_failure "another configuration" 1 "rank 1 .*another configuration"
+build=$("$program" --version | sed -nE 's/.*build ([0-9a-f]{16})$/\1/p')
+LC_ALL=C sed "s/$build/0123456789abcdef/g" "$program" >rebuilt && chmod +x rebuilt
+start_ranks -n 1 "${one[@]}" : -n 1 ./rebuilt "${one[@]:1}"
+expect_failure "another build" 1 "rank 1 .*another build of trivium.*0123456789abcdef"
 mkdir other
 cp plain.yaml other
 tac text.txt >other/text.txt

@@ -127,8 +127,29 @@ static void check_data(tv_comm *comm)
     REQUIRE(tv_comm_barrier(comm) == TV_OK);
 }
 
+// Rank 2 has the same GPU as rank 0, through another API.
+static void check_devices(tv_comm *comm)
+{
+    uint32_t rank = tv_comm_rank(comm);
+    tv_device_info info = {.device_class = TV_CLASS_DISCRETE, .index = rank};
+    snprintf(info.backend, sizeof info.backend, "%s", rank == 2 ? "opencl" : "vulkan");
+    snprintf(info.name, sizeof info.name, "card");
+    info.uuid[0] = 1; // the driver gives all of them the same one
+    snprintf(info.pci, sizeof info.pci, "0000:0%u:00.0", rank);
+    REQUIRE(tv_ranks_compare_devices(comm, &info, false) == TV_OK);
+    snprintf(info.pci, sizeof info.pci, "0000:0%u:00.0", rank % 2);
+    REQUIRE(tv_ranks_compare_devices(comm, &info, true) == TV_OK);
+    REQUIRE(tv_ranks_compare_devices(comm, &info, false) == TV_EUSAGE);
+    REQUIRE(strstr(tv_error_message(), "ranks 0 and 2 on "));
+    info = (tv_device_info){.device_class = TV_CLASS_CPU}; // nothing known but its name
+    snprintf(info.name, sizeof info.name, "%s", rank ? "cpu" : "processor");
+    REQUIRE(tv_ranks_compare_devices(comm, &info, false) == TV_EUSAGE);
+    REQUIRE(strstr(tv_error_message(), "ranks 1 and 2 on "));
+}
+
 static void check_comparison(tv_comm *comm)
 {
+    check_devices(comm);
     REQUIRE(tv_ranks_compare(comm, "hat", "red") == TV_OK);
     REQUIRE(tv_ranks_compare(comm, "hat", tv_comm_rank(comm) == 2 ? "blue" : "red") == TV_ENET);
     REQUIRE(strstr(tv_error_message(), "rank 2 on ") && strstr(tv_error_message(), "blue"));

@@ -1,6 +1,7 @@
 // trivium: the program. A table of subcommands; the only place that ends the process.
 #include "cmd.h"
 
+#include "base/build.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -39,7 +40,7 @@ int main(int argc, char **argv)
         return cmd_finish(TV_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
-        puts("trivium " TV_VERSION);
+        printf("trivium %s, build %s\n", TV_VERSION, tv_build_id);
         return cmd_finish(TV_OK);
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {

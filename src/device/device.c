@@ -116,6 +116,12 @@ const tv_device_info *tv_device_get_info(const tv_device *device)
     return &device->info;
 }
 
+double tv_device_measured_rate(const tv_device *device)
+{
+    double guess = tv_rate_guess(device->info.device_class) * device->info.caps.speed;
+    return device->rate == guess ? 0 : device->rate;
+}
+
 uint64_t tv_device_validation_messages(const tv_device *device)
 {
     return device->backend->messages ? device->backend->messages(device) : 0;

@@ -100,6 +100,8 @@ bool tv_device_is_same(const tv_device_info *a, const tv_device_info *b);
 tv_err tv_device_open(const char *which, const char *mask, tv_device **device);
 void tv_device_close(tv_device **device);
 const tv_device_info *tv_device_get_info(const tv_device *device);
+// FLOP per second that it was seen to reach, in products or in a program; 0 where it has run none.
+double tv_device_measured_rate(const tv_device *device);
 
 // Warnings and errors of the validation layer so far; 0 without TRIVIUM_VALIDATE=1.
 uint64_t tv_device_validation_messages(const tv_device *device);

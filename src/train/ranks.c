@@ -1,6 +1,7 @@
 // Ranks: what they must have in common, and who takes which device.
 #include "train/ranks.h"
 
+#include "base/build.h"
 #include "base/memory.h"
 #include "formats/checksum.h"
 
@@ -39,6 +40,7 @@ tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config)
     tv_checksum sum = tv_checksum_memory(text.data, text.length);
     tv_text_finish(&text);
     TV_TRY(tv_ranks_compare(comm, "version of trivium", TV_VERSION));
+    TV_TRY(tv_ranks_compare(comm, "build of trivium", tv_build_id));
     return tv_ranks_compare(comm, "configuration", sum.xxh3);
 }
 
@@ -99,23 +101,29 @@ tv_err tv_ranks_choose_device(const tv_comm *comm, const char *configured, tv_te
 }
 
 typedef struct opened {
-    char host[64], name[64];
-    uint8_t uuid[16];
+    char host[64];
+    tv_device_info info;
 } opened;
 
+// One device, whichever API offers it. Without PCI addresses, a UUID that two cards of one driver
+// share tells nothing; software devices have none of either.
 static bool is_same_device(const opened *a, const opened *b)
 {
-    return strcmp(a->host, b->host) == 0 && strcmp(a->name, b->name) == 0 &&
-           memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0;
+    if (strcmp(a->host, b->host) != 0)
+        return false;
+    if (tv_device_is_same(&a->info, &b->info))
+        return true;
+    return !(a->info.pci[0] && b->info.pci[0]) && a->info.index == b->info.index &&
+           strcmp(a->info.backend, b->info.backend) == 0 && strcmp(a->info.name, b->info.name) == 0;
 }
 
 tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool shared)
 {
     uint32_t size = tv_comm_size(comm);
-    opened mine = {{0}, {0}, {0}}, *all = tv_alloc(size, sizeof *all);
+    opened mine, *all = tv_alloc(size, sizeof *all);
+    memset(&mine, 0, sizeof mine);
     snprintf(mine.host, sizeof mine.host, "%s", tv_comm_host(comm));
-    snprintf(mine.name, sizeof mine.name, "%.63s", info->name);
-    memcpy(mine.uuid, info->uuid, sizeof mine.uuid);
+    mine.info = *info;
     tv_err err = tv_comm_gather(comm, &mine, sizeof mine, all);
     for (uint32_t r = 1; r < size && err == TV_OK && !shared; r++)
         for (uint32_t s = 0; s < r && err == TV_OK; s++)
@@ -123,7 +131,7 @@ tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool 
                 err = tv_fail(TV_EUSAGE,
                               "ranks %u and %u on %s would both use %s; start fewer ranks, name "
                               "others with --device A,B, or allow it with --share-device",
-                              s, r, all[r].host, all[r].name);
+                              s, r, all[r].host, all[r].info.name);
     tv_free(all);
     return err;
 }

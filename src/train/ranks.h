@@ -12,8 +12,8 @@
 // first that differs from rank 0. `what` it is: "version".
 tv_err tv_ranks_compare(tv_comm *comm, const char *what, const char *value);
 
-// The version of the program, and the configuration but for device and mask, which are a rank's
-// own.
+// The version and build of the program, and the configuration but for device and mask, which are a
+// rank's own.
 tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config);
 
 // The device of this rank, for tv_device_open, of the configured one. "A,B": one per local rank.
@@ -21,7 +21,8 @@ tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config);
 // Local; TV_EUSAGE where the list is too short.
 tv_err tv_ranks_choose_device(const tv_comm *comm, const char *configured, tv_text *which);
 
-// TV_EUSAGE, on every rank, where two ranks opened one device and `shared` does not allow it.
+// TV_EUSAGE, on every rank, where two ranks opened one device, be it through two APIs, and `shared`
+// does not allow it.
 tv_err tv_ranks_compare_devices(tv_comm *comm, const tv_device_info *info, bool shared);
 
 tv_err tv_ranks_any(tv_comm *comm, bool *flag); // true where it is on any rank

@@ -10,6 +10,7 @@
 #include "report/plot.h"
 #include "report/progress.h"
 #include "train/checkpoint.h"
+#include "train/rank_table.h"
 #include "train/ranks.h"
 #include "train/run_dir.h"
 #include "train/run_log.h"
@@ -173,6 +174,17 @@ static tv_err open_records(trainer *t, const char *folder, bool resumed)
     TV_TRY(save_config(t));
     report_start(t);
     return TV_OK;
+}
+
+// Collective, once all ranks have started.
+static tv_err report_ranks(const trainer *t)
+{
+    uint32_t rank = tv_comm_rank(t->comm);
+    if (tv_comm_size(t->comm) == 1)
+        return TV_OK;
+    return tv_rank_table_print(t->comm, t->session.device,
+                               tv_precision_get_info(t->session.precision)->name,
+                               t->session.balance.ranks[rank].share, t->log);
 }
 
 static tv_err start(trainer *t, const char *folder, bool resumed)
@@ -440,6 +452,8 @@ tv_err tv_train(const tv_config *config, const tv_train_options *options)
     tv_err err = agree_on_start(&t, options->resume, &folder, &resumed);
     if (err == TV_OK) {
         err = tv_comm_agree(t.comm, start(&t, folder.length ? folder.data : NULL, resumed));
+        if (err == TV_OK)
+            err = report_ranks(&t);
         if (err == TV_OK)
             err = run(&t);
         finish(&t, err);
