@@ -107,6 +107,13 @@ static const struct {
     {"lr_scheduler.warmup_steps", "7"},
     {"lr_scheduler.min_lr", "0.0"},
     {"lr_scheduler.decay_steps", "20"},
+    {"diloco.sync_every_n_steps", "500"},
+    {"diloco.outer_lr", "1.0"},
+    {"diloco.outer_momentum", "0.0"},
+    {"diloco.compression", "int4"},
+    {"diloco.fragments", "4"},
+    {"diloco.overlap_steps", "5"},
+    {"diloco.local_steps", "equal"},
     {"loggers", "[csv]"},
 };
 

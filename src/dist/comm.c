@@ -276,6 +276,45 @@ tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes)
     return comm ? note(comm, share(comm, values, sizes)) : TV_OK;
 }
 
+// The first of all counts or sizes that do not fit the transport's numbers is a bug.
+static uint64_t lay_out(tv_comm *c, const uint64_t *counts)
+{
+    uint64_t offset = 0;
+    for (uint32_t r = 0; r < c->place.size; r++) {
+        c->offsets[r] = (int)offset;
+        c->counts[r] = (int)counts[r];
+        offset += counts[r];
+    }
+    TV_CHECK(offset <= INT_MAX, "%llu are too many at once", (unsigned long long)offset);
+    return offset;
+}
+
+tv_err tv_comm_exchange(tv_comm *comm, const uint32_t *words, const uint64_t *counts,
+                        uint32_t *pieces)
+{
+    if (!comm) {
+        memcpy(pieces, words, counts[0] * sizeof *words);
+        return TV_OK;
+    }
+    uint64_t own = counts[comm->place.rank], total = lay_out(comm, counts);
+    comm->sent += (total - own) * sizeof *words;
+    // Words pass as floats do: nothing looks at what they mean.
+    return note(comm, comm->link->exchange(comm->lane, (const float *)words, comm->counts,
+                                           comm->offsets, (float *)pieces, (int)own));
+}
+
+tv_err tv_comm_collect(tv_comm *comm, const void *mine, const uint64_t *sizes, void *all)
+{
+    if (!comm) {
+        memcpy(all, mine, sizes[0]);
+        return TV_OK;
+    }
+    lay_out(comm, sizes);
+    comm->sent += comm->place.rank ? sizes[comm->place.rank] : 0;
+    return note(comm, comm->link->collect(comm->lane, mine, (int)sizes[comm->place.rank], all,
+                                          comm->counts, comm->offsets));
+}
+
 static tv_err sum_piece(tv_comm *c, float *values, uint64_t count, uint64_t *counts)
 {
     uint32_t size = c->place.size;

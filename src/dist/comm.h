@@ -56,6 +56,13 @@ tv_err tv_comm_max(tv_comm *comm, uint64_t *values, size_t count);
 // own piece out. counts and sizes [ranks]: floats and bytes of the pieces.
 tv_err tv_comm_reduce_scatter_f32(tv_comm *comm, float *values, const uint64_t *counts);
 tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes);
+// Hands pieces of `words` out: counts [ranks] says how many words each rank gets, one behind the
+// other. `pieces` receives what all ranks sent to this one, in rank order: each counts[rank] words.
+tv_err tv_comm_exchange(tv_comm *comm, const uint32_t *words, const uint64_t *counts,
+                        uint32_t *pieces);
+// Brings the bytes of all ranks to rank 0, one behind the other; sizes [ranks], all [their sum] on
+// rank 0, NULL elsewhere.
+tv_err tv_comm_collect(tv_comm *comm, const void *mine, const uint64_t *sizes, void *all);
 // Bytes that this rank has sent to others in sums, reductions and gathers so far, here and behind.
 uint64_t tv_comm_sent_bytes(const tv_comm *comm);
 

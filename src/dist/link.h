@@ -30,6 +30,9 @@ typedef struct tv_link {
                        float *pieces, int own_count);
     // Each rank has its own piece of `bytes` and receives those of the others.
     tv_err (*share)(int lane, void *bytes, const int *sizes, const int *offsets);
+    // Brings the bytes of every rank to rank 0.
+    tv_err (*collect)(int lane, const void *mine, int size, void *all, const int *sizes,
+                      const int *offsets);
     void (*abort)(int exit_code);
     void (*describe)(char out[128]);
 } tv_link;

@@ -160,6 +160,13 @@ static tv_err mpi_share(int lane, void *bytes, const int *sizes, const int *offs
     return TV_OK;
 }
 
+static tv_err mpi_collect(int lane, const void *mine, int size, void *all, const int *sizes,
+                          const int *offsets)
+{
+    COLLECTIVE(lane, Igatherv, mine, size, MPI_BYTE, all, sizes, offsets, MPI_BYTE, 0);
+    return TV_OK;
+}
+
 static void mpi_abort(int exit_code)
 {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
@@ -187,6 +194,7 @@ const tv_link tv_link_mpi = {
     .max = mpi_max,
     .exchange = mpi_exchange,
     .share = mpi_share,
+    .collect = mpi_collect,
     .abort = mpi_abort,
     .describe = mpi_describe,
 };

@@ -128,8 +128,15 @@ static bool fits_from(const char *path)
     return strcmp(path, "model.from") == 0 || strcmp(path, "model.type") == 0 || is_dropout(path);
 }
 
+bool tv_config_is_diloco(const tv_config *config)
+{
+    return strcmp(config->trainer.strategy, "diloco") == 0;
+}
+
 bool tv_setting_in_use(const tv_config *config, const tv_setting *setting)
 {
+    if (strcmp(setting->section, "diloco.") == 0)
+        return tv_config_is_diloco(config);
     if (strcmp(setting->section, "model.") != 0)
         return true;
     if (config->model.from[0])
@@ -138,12 +145,15 @@ bool tv_setting_in_use(const tv_config *config, const tv_setting *setting)
     return setting->model == TV_SETTING_ALL_MODELS || setting->model == (int)model_type(config);
 }
 
-static tv_err check_model_keys(const tv_config *config)
+static tv_err check_keys(const tv_config *config)
 {
     for (size_t i = 0; i < TV_SETTING_COUNT; i++) {
         const tv_setting *s = &tv_settings[i];
         if (!config->set_by[i] || tv_setting_in_use(config, s))
             continue;
+        if (strcmp(s->section, "diloco.") == 0)
+            return tv_fail(TV_EUSAGE, "%s: %s: only trainer.strategy diloco uses it, this is %s",
+                           config->set_by[i], s->path, config->trainer.strategy);
         if (config->model.from[0])
             return tv_fail(TV_EUSAGE,
                            "%s: %s: cannot be set beside model.from, whose config.json decides it",
@@ -188,6 +198,18 @@ static tv_err check_balance(const tv_config *c)
     if (balance->word || sum > 0)
         return TV_OK;
     return fail_at(c, "trainer.balance", "no weight is above 0, so that no rank would take work");
+}
+
+// Of a model cut into fragments one is exchanged at a time.
+static tv_err check_diloco(const tv_config *c)
+{
+    if (c->diloco.fragments > c->diloco.sync_every_n_steps)
+        return fail_at(c, "diloco.fragments", "is above diloco.sync_every_n_steps");
+    if (c->diloco.overlap_steps > c->diloco.sync_every_n_steps / c->diloco.fragments)
+        return fail_at(c, "diloco.overlap_steps",
+                       "an exchange must be over before the next one, after "
+                       "diloco.sync_every_n_steps / diloco.fragments steps");
+    return TV_OK;
 }
 
 static void fill_gpt2(const tv_config *config, tv_model_config *out)
@@ -273,8 +295,9 @@ tv_err tv_config_model(const tv_config *config, const char *from_config, tv_mode
 tv_err tv_config_check(const tv_config *config)
 {
     tv_model_config model;
-    TV_TRY(check_model_keys(config));
+    TV_TRY(check_keys(config));
     TV_TRY(check_schedule(config));
+    TV_TRY(check_diloco(config));
     if (config->trainer.micro_batch_size > config->trainer.global_batch_size)
         return fail_at(config, "trainer.micro_batch_size", "is above trainer.global_batch_size");
     TV_TRY(check_balance(config));

@@ -86,6 +86,9 @@ void tv_config_env_name(const char *key, tv_text *name);
 // The checks that need several keys; call it once everything is loaded. TV_EUSAGE.
 tv_err tv_config_check(const tv_config *config);
 
+// Whether ranks train apart and average now and then (trainer.strategy).
+bool tv_config_is_diloco(const tv_config *config);
+
 // The model to train: of the model section, or read from `from_config` (the path of the config.json
 // that model.from leads to; ignored where model.from is empty), with dropout set here taking
 // precedence. Checks that data.seq_len fits. vocab_size is 0 where it is `auto`.

@@ -162,7 +162,8 @@ static tv_err write_files(const char *folder, tv_checkpoint_parts *parts,
     TV_GOTO(done, tv_model_config_write(&parts->model->config,
                                         tv_path_join(&path, folder, "config.json")));
     TV_GOTO(done, write_state(tv_path_join(&path, folder, STATE_NAME), state));
-    err = tv_tokenizer_save(parts->tokenizer, folder);
+    TV_GOTO(done, tv_tokenizer_save(parts->tokenizer, folder));
+    err = parts->write_more ? parts->write_more(parts->context, folder) : TV_OK;
 done:
     tv_text_finish(&path);
     return err;

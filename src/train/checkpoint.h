@@ -1,6 +1,7 @@
 // Checkpoints: a folder that Hugging Face transformers opens, with the trainer's state beside it.
 //   model.safetensors config.json tokenizer*   the model
 //   optimizer.safetensors trainer.json         what resuming needs
+//   diloco.safetensors                         the ranks' state where they train apart
 //   manifest.json                              sizes and checksums of all of these, written last
 #ifndef TV_TRAIN_CHECKPOINT_H
 #define TV_TRAIN_CHECKPOINT_H
@@ -49,6 +50,9 @@ typedef struct tv_checkpoint_parts {
     const tv_model *model;
     tv_moments moments;
     const tv_tokenizer *tokenizer;
+    // Writes further files into the folder when saving; NULL: there are none.
+    tv_err (*write_more)(void *context, const char *folder);
+    void *context;
 } tv_checkpoint_parts;
 
 // Writes RUN/checkpoints/step-N: into step-N.tmp, everything fsynced, manifest last, then renamed.

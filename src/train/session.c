@@ -84,7 +84,7 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
                                .single = micro_batch == s->global_batch,
                                .update = true,
-                               .ranks = tv_comm_size(s->comm),
+                               .ranks = s->apart ? 1 : tv_comm_size(s->comm),
                                .rank = tv_comm_rank(s->comm),
                                .shares = s->shares,
                                .shard_optimizer = is_sharded(s),
@@ -138,7 +138,7 @@ static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t b
 static bool is_equal(const tv_session *s)
 {
     const tv_word_doubles *balance = &s->config->trainer.balance;
-    return balance->word && strcmp(balance->word, "equal") == 0;
+    return s->apart ? balance->word != NULL : balance->word && strcmp(balance->word, "equal") == 0;
 }
 
 // The largest micro-batch that is of use.
@@ -304,7 +304,8 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
     *session = (tv_session){.config = config,
                             .comm = options->comm,
                             .global_batch = (uint32_t)config->trainer.global_batch_size,
-                            .seq_len = (uint32_t)config->data.seq_len};
+                            .seq_len = (uint32_t)config->data.seq_len,
+                            .apart = tv_config_is_diloco(config)};
     configure_schedule(session);
     tv_err err = open_all(session, options);
     if (err != TV_OK)

@@ -30,6 +30,7 @@ typedef struct tv_session {
     tv_plan *plan;
     uint32_t global_batch, micro_batch, seq_len; // micro_batch: this rank's
     tv_balance balance;                          // what each rank computes of a global batch
+    bool apart; // ranks train by themselves, each on its share of the batch (train/diloco.h)
     tv_precision precision;
     const char *precision_reason; // why `auto` became it; NULL where it was configured
     tv_dtype moments;             // storage of the optimizer's state
@@ -86,7 +87,8 @@ typedef struct tv_step_report {
 // rank holds the whole global batch and computes its share of it; the gradients are summed, and
 // every rank makes the same update. A step is finite, or skipped, on all ranks alike: what is not
 // finite in one rank's gradient is not finite in the sum. So all have one loss scale, which a step
-// adapts.
+// adapts. Where ranks train apart each makes an update of its own, from its share, and the report
+// is about that.
 tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The same on the batch of state->step from the training data.

@@ -145,6 +145,16 @@ static tv_err update(tv_session *s)
     return g->square_sum ? tv_exchange_weights(s->exchange, err) : err;
 }
 
+// The tokens that this update learns from: all of the batch, or this rank's share.
+static void find_tokens(const tv_session *s, size_t *first, size_t *count)
+{
+    uint64_t begin = 0, end = s->global_batch;
+    if (s->apart)
+        tv_balance_range(&s->balance, tv_comm_rank(s->comm), s->global_batch, &begin, &end);
+    *first = (size_t)begin * s->seq_len;
+    *count = (size_t)(end - begin) * s->seq_len;
+}
+
 // Counts a step that has run, and adapts the loss scale.
 static void count_step(const tv_session *s, tv_train_state *state, const tv_step_report *report)
 {
@@ -167,8 +177,10 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
 {
     const tv_step_graph *g = s->graph;
     double loss_sum = 0;
-    report->tokens = (uint64_t)s->global_batch * s->seq_len;
-    uint64_t valid = tv_count_targets(s->targets, report->tokens);
+    size_t first, count;
+    find_tokens(s, &first, &count);
+    report->tokens = count;
+    uint64_t valid = tv_count_targets(s->targets + first, count);
     report->lr = tv_schedule_lr(&s->schedule, state->step);
     report->loss_scale = state->loss_scale.value;
     write_step_block(s, state, report->lr, valid);

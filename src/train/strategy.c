@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {[TV_STRATEGY_DDP] = "ddp", [TV_STRATEGY_ZERO1] = "zero1"};
+static const char *const names[] = {
+    [TV_STRATEGY_DDP] = "ddp", [TV_STRATEGY_ZERO1] = "zero1", [TV_STRATEGY_DILOCO] = "diloco"};
 
 const char *tv_strategy_name(tv_strategy strategy)
 {

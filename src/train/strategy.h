@@ -6,8 +6,9 @@
 #include "dist/comm.h"
 
 typedef enum tv_strategy {
-    TV_STRATEGY_DDP,   // every rank has all of the optimizer's state and makes the same update
-    TV_STRATEGY_ZERO1, // every rank updates what it owns and hands it out
+    TV_STRATEGY_DDP,    // every rank has all of the optimizer's state and makes the same update
+    TV_STRATEGY_ZERO1,  // every rank updates what it owns and hands it out
+    TV_STRATEGY_DILOCO, // ranks train apart and average what they have learned (train/diloco.h)
 } tv_strategy;
 
 const char *tv_strategy_name(tv_strategy strategy);

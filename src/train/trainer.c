@@ -10,6 +10,7 @@
 #include "report/plot.h"
 #include "report/progress.h"
 #include "train/checkpoint.h"
+#include "train/diloco.h"
 #include "train/rank_table.h"
 #include "train/ranks.h"
 #include "train/run_dir.h"
@@ -25,6 +26,7 @@ typedef struct trainer {
     tv_comm *comm;
     bool writes, share_device; // writes: rank 0, which alone has loggers, log and history
     tv_session session;
+    tv_diloco *diloco; // NULL: ranks meet in every step
     tv_train_state state;
     tv_loggers *loggers;
     tv_progress *progress;
@@ -207,6 +209,8 @@ static tv_err start(trainer *t, const char *folder, bool resumed)
     if (resumed)
         compare_state(t, &t->state);
     tv_session_enter(&t->session, &t->state);
+    if (t->session.apart)
+        TV_TRY(tv_diloco_open(&t->session, resumed ? folder : NULL, &t->state, &t->diloco));
     t->saved_step = resumed ? t->state.step : UINT64_MAX;
     return t->writes ? open_records(t, folder, resumed) : TV_OK;
 }
@@ -267,7 +271,9 @@ static tv_err validate(trainer *t)
         return TV_OK;
     double start = tv_now_seconds();
     tv_metrics m = tv_metrics_none(t->state.step);
-    TV_TRY(tv_session_validate(&t->session, t->config->trainer.limit_val_batches, &m.val_loss));
+    int64_t batches = t->config->trainer.limit_val_batches;
+    TV_TRY(t->diloco ? tv_diloco_validate(t->diloco, t->state.step, batches, &m.val_loss)
+                     : tv_session_validate(&t->session, batches, &m.val_loss));
     m.tokens = t->state.tokens;
     m.skipped = t->state.skipped;
     t->validated_step = t->state.step;
@@ -280,10 +286,13 @@ static tv_err validate(trainer *t)
 static tv_err save_checkpoint(trainer *t)
 {
     tv_checkpoint_parts parts = tv_session_parts(&t->session);
+    if (t->writes)
+        t->state.logs = tv_loggers_sizes(t->loggers);
+    tv_session_note_ranks(&t->session, &t->state);
+    if (t->diloco)
+        return tv_diloco_save(t->diloco, t->config->run_dir, &t->state);
     if (!t->writes)
         return tv_collect_serve(&parts.collect);
-    t->state.logs = tv_loggers_sizes(t->loggers);
-    tv_session_note_ranks(&t->session, &t->state);
     tv_err err = tv_checkpoint_save(t->config->run_dir, &parts, &t->state);
     if (err == TV_OK)
         return tv_collect_end(&parts.collect);
@@ -333,12 +342,38 @@ static bool is_due(uint64_t step, int64_t interval)
     return interval > 0 && step % (uint64_t)interval == 0;
 }
 
+// Whether something is due behind that step that all ranks have a part in.
+static bool is_meeting(const trainer *t, uint64_t step)
+{
+    const tv_config *c = t->config;
+    return is_due(step, c->trainer.log_every_n_steps) || step == 1 ||
+           is_due(step, c->trainer.val_check_interval) ||
+           is_due(step, c->trainer.checkpoint_every_n_steps) ||
+           step == (uint64_t)c->trainer.max_steps;
+}
+
+static tv_err take_step(trainer *t, tv_step_report *report)
+{
+    tv_text line = {0};
+    if (!t->diloco)
+        return tv_session_step(&t->session, &t->state, report);
+    bool meet = is_meeting(t, t->state.step + 1);
+    tv_err err = tv_diloco_step(t->diloco, &t->state, meet, report);
+    while (tv_diloco_take_news(t->diloco, &line)) {
+        if (t->log)
+            tv_run_log_line(t->log, "%s", line.data);
+        tv_text_clear(&line);
+    }
+    tv_text_finish(&line);
+    return err;
+}
+
 static tv_err one_step(trainer *t)
 {
     const tv_config *c = t->config;
     tv_step_report report;
     double start = tv_now_seconds();
-    TV_TRY(tv_session_step(&t->session, &t->state, &report));
+    TV_TRY(take_step(t, &report));
     t->state.seconds += tv_now_seconds() - start;
     t->window_tokens += report.tokens;
     t->window_steps++;
@@ -373,7 +408,11 @@ static tv_err run(trainer *t)
     t->window_start = tv_now_seconds();
     t->validated_step = UINT64_MAX;
     while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
-        TV_TRY(tv_comm_agree(t->comm, one_step(t)));
+        tv_err err = one_step(t);
+        uint64_t step = t->state.step;
+        if (err == TV_OK && t->diloco && !is_meeting(t, step) && !tv_diloco_is_due(t->diloco, step))
+            continue; // without a word to the other ranks
+        TV_TRY(tv_comm_agree(t->comm, err));
         bool stop = tv_stop_requested();
         TV_TRY(tv_ranks_any(t->comm, &stop));
         if (!stop)
@@ -398,6 +437,7 @@ static void finish(trainer *t, tv_err err)
     tv_progress_destroy(&t->progress);
     tv_loggers_destroy(&t->loggers);
     tv_run_log_close(&t->log);
+    tv_diloco_close(&t->diloco);
     tv_session_close(&t->session);
     tv_free(t->history);
     if (err != TV_OK)

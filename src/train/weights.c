@@ -76,6 +76,52 @@ static tv_err write_both(tv_plan *plan, const tv_tensor *tensor, uint64_t first,
     return tv_plan_write(plan, tensor, first, count, values);
 }
 
+// ----------------------------------------------------------------------------------- as an array
+
+tv_err tv_weights_read(tv_plan *plan, const tv_model *model, size_t first_weight, size_t end_weight,
+                       float *values)
+{
+    for (size_t i = first_weight; i < end_weight; i++) {
+        uint64_t count = tv_tensor_count(model->weights[i]);
+        TV_TRY(tv_plan_read(plan, holder(model->weights[i]), 0, count, values));
+        values += count;
+    }
+    return TV_OK;
+}
+
+tv_err tv_weights_write(tv_plan *plan, const tv_model *model, size_t first_weight,
+                        size_t end_weight, const float *values)
+{
+    for (size_t i = first_weight; i < end_weight; i++) {
+        uint64_t count = tv_tensor_count(model->weights[i]);
+        TV_TRY(write_both(plan, model->weights[i], 0, count, values));
+        values += count;
+    }
+    return TV_OK;
+}
+
+tv_err tv_moments_read(tv_plan *plan, const tv_model *model, tv_tensor *const *tensors,
+                       float *values)
+{
+    for (size_t i = 0; i < model->weight_count; i++) {
+        uint64_t count = tv_tensor_count(tensors[i]);
+        TV_TRY(tv_plan_read(plan, tensors[i], 0, count, values));
+        values += count;
+    }
+    return TV_OK;
+}
+
+tv_err tv_moments_write(tv_plan *plan, const tv_model *model, tv_tensor *const *tensors,
+                        const float *values)
+{
+    for (size_t i = 0; i < model->weight_count; i++) {
+        uint64_t count = tv_tensor_count(tensors[i]);
+        TV_TRY(tv_plan_write(plan, tensors[i], 0, count, values));
+        values += count;
+    }
+    return TV_OK;
+}
+
 // ------------------------------------------------------------------------------------- loading
 
 // A base model's checkpoint has no "transformer." or "model." before its names.

@@ -23,10 +23,22 @@ tv_err tv_weights_fill_tables(tv_plan *plan, const tv_model *model);
 tv_err tv_weights_load(tv_plan *plan, const tv_model *model, const char *path);
 tv_err tv_weights_save(tv_collect *from, const tv_model *model, const char *path, tv_checksum *sum);
 
+// The values of all weights, in full, one weight behind the other: [tv_model_parameters]. A part of
+// them goes from the start of one weight to the end of another.
+tv_err tv_weights_read(tv_plan *plan, const tv_model *model, size_t first_weight, size_t end_weight,
+                       float *values);
+tv_err tv_weights_write(tv_plan *plan, const tv_model *model, size_t first_weight,
+                        size_t end_weight, const float *values);
+
 // AdamW's moments, one per weight, named exp_avg.NAME and exp_avg_sq.NAME.
 typedef struct tv_moments {
     tv_tensor *const *first, *const *second;
 } tv_moments;
+// The same for one kind of moments: moments->first or ->second.
+tv_err tv_moments_read(tv_plan *plan, const tv_model *model, tv_tensor *const *tensors,
+                       float *values);
+tv_err tv_moments_write(tv_plan *plan, const tv_model *model, tv_tensor *const *tensors,
+                        const float *values);
 tv_err tv_moments_clear(tv_plan *plan, const tv_model *model, const tv_moments *moments);
 tv_err tv_moments_load(tv_plan *plan, const tv_model *model, const tv_moments *moments,
                        const char *path);
