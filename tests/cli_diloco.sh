@@ -23,7 +23,7 @@ expect_error "a momentum of 1" 2 "diloco.outer_momentum: 1 is out of range" \
   "${train[@]}" "${diloco[@]}" diloco.outer_momentum=1
 expect_error "more fragments than steps" 2 "diloco.fragments: is above diloco.sync_every_n_steps" \
   "${train[@]}" "${diloco[@]}" diloco.fragments=5
-expect_error "an overlap with the next exchange" 2 "diloco.overlap_steps: an exchange must be over" \
+expect_error "an overlap with the next exchange" 2 "diloco.overlap_steps: an exchange must be" \
   "${train[@]}" "${diloco[@]}" diloco.fragments=2 diloco.overlap_steps=3
 expect_error "more fragments than weights" 2 "diloco.fragments=90: the model has only" \
   "${train[@]}" "${diloco[@]}" diloco.sync_every_n_steps=90 diloco.fragments=90
@@ -70,7 +70,7 @@ same_run() { # TEXT RUN RUN
 }
 
 # In int4 with fragments and overlap, everything is in use: step 6 lies in the middle of an
-# exchange, step 9 in the middle of an interval. A run in bf16 ends an interval there.
+# exchange, step 9 also in the middle of an interval.
 all=(diloco.compression=int4 diloco.fragments=2 diloco.overlap_steps=2)
 ranks 2 first "${all[@]}"
 check "two ranks: exit code 0" test "$status" = 0
@@ -82,23 +82,25 @@ for step in 6 9; do
   check "resumed at step $step: exit code 0" test "$status" = 0
   same_run "resumed at step $step" first "back-$step"
 done
+# shellcheck disable=SC2016 # these are awk's variables
 check "the loss falls" awk -F'[:,]' '/"loss"/ { if (!first) first = $4; last = $4 }
   END { exit !(last < first * 0.9) }' first/metrics.jsonl
 
-# ------------------------------------------------------------------------------ what is sent, errors
+# -------------------------------------------------------------------------- what is sent, errors
 
-ranks 2 sent trainer.checkpoint_every_n_steps=4 diloco.compression=int8 trainer.precision=bf16-mixed
+int8=(trainer.checkpoint_every_n_steps=4 diloco.compression=int8 trainer.precision=bf16-mixed)
+ranks 2 sent "${int8[@]}"
 check "int8, bf16-mixed: exit code 0" test "$status" = 0
-# 13408 parameters, in int8 with 4 bytes for 256: 13408 * (1 + 4 / 256) bytes to the other rank.
+# Half of the parameters on each way, 4 bytes more for 256.
 parameters=$(sed -nE 's/.*model: .* ([0-9]+) parameters.*/\1/p' sent/log.txt)
 bytes=$(awk -v n="$parameters" 'BEGIN { printf "%.4g", n * (1 + 4 / 256) / 1e6 }')
 check "what is sent is in the log" grep -q "round 1: .* MB sent (formula $bytes)" sent/log.txt
+# shellcheck disable=SC2016
 check "and is what the formula says" awk '/round/ { n++; f = $0
   sub(/.*round [0-9]+: /, "", f); split(f, w, /[ ()]+/); d = w[1] / w[5] - 1
   if (d > 0.02 || d < -0.02) exit 1 } END { exit n != 3 }' sent/log.txt
 cut_back sent 4 sent-back
-ranks 2 sent-back trainer.checkpoint_every_n_steps=4 diloco.compression=int8 \
-  trainer.precision=bf16-mixed --resume auto
+ranks 2 sent-back "${int8[@]}" --resume auto
 same_run "resumed between intervals, bf16-mixed" sent sent-back
 
 cut_back first 6 moved

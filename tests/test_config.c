@@ -81,6 +81,7 @@ static const struct {
     {"data.train", "a/train"},
     {"data.val", "a/val"},
     {"data.seq_len", "64"},
+    {"trainer.strategy", "ddp"},
     {"trainer.max_steps", "50"},
     {"trainer.global_batch_size", "8"},
     {"trainer.micro_batch_size", "2"},
@@ -525,6 +526,14 @@ static void test_checks_over_several_keys(void **state)
         {"lr_scheduler: {decay_steps: 5}\n",
          "c.yaml:1: lr_scheduler.decay_steps: only lr_scheduler.name wsd uses it"},
         {"optimizer: {lr: 1.0e-6}\n", "lr_scheduler.min_lr: is above optimizer.lr"},
+        {"diloco: {outer_lr: 1}\n",
+         "c.yaml:1: diloco.outer_lr: only trainer.strategy diloco uses it, this is auto"},
+        {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 10}\n", NULL},
+        {"trainer: {strategy: diloco}\ndiloco: {fragments: 51}\n",
+         "c.yaml:2: diloco.fragments: is above diloco.sync_every_n_steps"},
+        {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 11}\n",
+         "c.yaml:2: diloco.overlap_steps: an exchange must be over before the next one, after "
+         "diloco.sync_every_n_steps / diloco.fragments steps"},
         {"optimizer: {lr: 1.0e-6}\nlr_scheduler: {name: constant}\n", NULL},
     };
     (void)state;
