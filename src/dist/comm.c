@@ -276,7 +276,7 @@ tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes)
     return comm ? note(comm, share(comm, values, sizes)) : TV_OK;
 }
 
-// The first of all counts or sizes that do not fit the transport's numbers is a bug.
+// Counts or sizes, and where they begin, in the transport's numbers; their sum.
 static uint64_t lay_out(tv_comm *c, const uint64_t *counts)
 {
     uint64_t offset = 0;

@@ -4,6 +4,11 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
+#include <string.h>
+
+// Values that are worked on at a time: whole blocks that stay in a core's cache.
+enum { CHUNK = 64 * TV_WIRE_BLOCK };
+
 typedef struct exchange {
     tv_comm *comm;
     const tv_outer_rule *rule;
@@ -11,11 +16,9 @@ typedef struct exchange {
     uint32_t rank, ranks;
     uint64_t own_first, own_count; // the piece of this rank
     uint64_t *words;               // [ranks] of each piece when packed
-    uint64_t largest;              // values of the largest piece
     double *weights;               // [ranks], together 1
-    float *values;                 // [largest]
-    double *mean;                  // [own_count]
-    double finite;                 // 0 as long as all means are
+    float *values;                 // [CHUNK]
+    double *mean;                  // [CHUNK]
     uint32_t *packed, *pieces;     // of all values; of this rank's piece from every rank
 } exchange;
 
@@ -53,15 +56,14 @@ static void open_exchange(exchange *x)
         uint64_t first, end;
         tv_outer_piece(x->part->count, r, x->ranks, &first, &end);
         x->words[r] = tv_wire_words(x->rule->wire, end - first);
-        x->largest = tv_max_size(x->largest, end - first);
         total += x->words[r];
         if (r == x->rank) {
             x->own_first = first;
             x->own_count = end - first;
         }
     }
-    x->values = tv_alloc(x->largest, sizeof *x->values);
-    x->mean = tv_alloc(x->own_count, sizeof *x->mean);
+    x->values = tv_alloc(CHUNK, sizeof *x->values);
+    x->mean = tv_alloc(CHUNK, sizeof *x->mean);
     x->packed = tv_alloc(total, sizeof *x->packed);
     x->pieces = tv_alloc(x->ranks * x->words[x->rank], sizeof *x->pieces);
 }
@@ -76,61 +78,63 @@ static void close_exchange(exchange *x)
     tv_free(x->pieces);
 }
 
-static void pack_differences(exchange *x)
+// Calls `visit` for one chunk of all values after the other, with its words in x->packed.
+static void for_each_chunk(exchange *x, void (*visit)(exchange *x, uint64_t first, uint64_t count,
+                                                      uint32_t *packed))
 {
-    const tv_outer_part *part = x->part;
     uint32_t *packed = x->packed;
     for (uint32_t r = 0; r < x->ranks; r++) {
         uint64_t first, end;
-        tv_outer_piece(part->count, r, x->ranks, &first, &end);
-        for (uint64_t i = first; i < end; i++)
-            x->values[i - first] = part->shared[i] - part->own[i];
-        tv_wire_pack(x->rule->wire, x->values, end - first, part->error + first, packed);
+        tv_outer_piece(x->part->count, r, x->ranks, &first, &end);
+        for (uint64_t i = first; i < end; i += CHUNK)
+            visit(x, i, tv_min_size(end - i, CHUNK),
+                  packed + tv_wire_words(x->rule->wire, i - first));
         packed += x->words[r];
     }
 }
 
-// The mean of this rank's piece, packed to its place among those of all ranks.
-static void pack_mean(exchange *x)
+static void pack_differences(exchange *x, uint64_t first, uint64_t count, uint32_t *packed)
 {
-    uint64_t words = x->words[x->rank], offset = 0;
+    const float *shared = x->part->shared + first, *own = x->part->own + first;
+    for (uint64_t i = 0; i < count; i++)
+        x->values[i] = shared[i] - own[i];
+    tv_wire_pack(x->rule->wire, x->values, count, x->part->error + first, packed);
+}
+
+// The means of a chunk of this rank's piece, from its word `word` on.
+static void pack_means(exchange *x, uint64_t first, uint64_t count, uint64_t word, uint32_t *packed)
+{
+    tv_wire wire = x->rule->wire;
+    uint64_t words = x->words[x->rank];
+    memset(x->mean, 0, count * sizeof *x->mean);
     for (uint32_t r = 0; r < x->ranks; r++) {
-        tv_wire_unpack(x->rule->wire, x->pieces + r * words, x->own_count, x->values);
-        for (uint64_t i = 0; i < x->own_count; i++)
+        tv_wire_unpack(wire, x->pieces + r * words + word, count, x->values);
+        for (uint64_t i = 0; i < count; i++)
             x->mean[i] += x->weights[r] * x->values[i];
     }
-    for (uint64_t i = 0; i < x->own_count; i++)
+    for (uint64_t i = 0; i < count; i++)
         x->values[i] = (float)x->mean[i];
-    for (uint32_t r = 0; r < x->rank; r++)
-        offset += x->words[r];
-    tv_wire_pack(x->rule->wire, x->values, x->own_count, x->part->mean_error + x->own_first,
-                 x->packed + offset);
+    tv_wire_pack(wire, x->values, count, x->part->mean_error + first, packed);
 }
 
-// Calls `visit` with the means of one piece after the other.
-static void for_each_piece(exchange *x, void (*visit)(exchange *x, uint64_t first, uint64_t count))
+// To the place of this rank's piece among those of all.
+static void pack_own_piece(exchange *x)
 {
-    const uint32_t *packed = x->packed;
-    for (uint32_t r = 0; r < x->ranks; r++) {
-        uint64_t first, end;
-        tv_outer_piece(x->part->count, r, x->ranks, &first, &end);
-        tv_wire_unpack(x->rule->wire, packed, end - first, x->values);
-        visit(x, first, end - first);
-        packed += x->words[r];
+    uint64_t offset = 0;
+    for (uint32_t r = 0; r < x->rank; r++)
+        offset += x->words[r];
+    for (uint64_t i = 0; i < x->own_count; i += CHUNK) {
+        uint64_t word = tv_wire_words(x->rule->wire, i);
+        pack_means(x, x->own_first + i, tv_min_size(x->own_count - i, CHUNK), word,
+                   x->packed + offset + word);
     }
 }
 
-static void check_piece(exchange *x, uint64_t first, uint64_t count)
-{
-    (void)first;
-    for (uint64_t i = 0; i < count; i++)
-        x->finite += x->values[i] * 0.0;
-}
-
-static void step_piece(exchange *x, uint64_t first, uint64_t count)
+static void step_chunk(exchange *x, uint64_t first, uint64_t count, uint32_t *packed)
 {
     float lr = (float)x->rule->lr, decay = (float)x->rule->momentum;
     float *momentum = x->part->momentum + first, *shared = x->part->shared + first;
+    tv_wire_unpack(x->rule->wire, packed, count, x->values);
     for (uint64_t i = 0; i < count; i++) {
         float mean = x->values[i];
         momentum[i] = decay * momentum[i] + mean;
@@ -138,22 +142,34 @@ static void step_piece(exchange *x, uint64_t first, uint64_t count)
     }
 }
 
+static bool is_finite(const exchange *x)
+{
+    const uint32_t *packed = x->packed;
+    bool finite = true;
+    for (uint32_t r = 0; r < x->ranks; r++) {
+        uint64_t first, end;
+        tv_outer_piece(x->part->count, r, x->ranks, &first, &end);
+        finite = finite && tv_wire_is_finite(x->rule->wire, packed, end - first);
+        packed += x->words[r];
+    }
+    return finite;
+}
+
 static tv_err run(exchange *x, uint64_t weight)
 {
     TV_TRY(share_weights(x, weight));
-    pack_differences(x);
+    for_each_chunk(x, pack_differences);
     TV_TRY(tv_comm_exchange(x->comm, x->packed, x->words, x->pieces));
-    pack_mean(x);
+    pack_own_piece(x);
     for (uint32_t r = 0; r < x->ranks; r++)
         x->words[r] *= sizeof *x->packed;
     TV_TRY(tv_comm_all_gather(x->comm, x->packed, x->words));
     for (uint32_t r = 0; r < x->ranks; r++)
         x->words[r] /= sizeof *x->packed;
-    for_each_piece(x, check_piece);
-    if (x->finite != 0)
+    if (!is_finite(x))
         return tv_fail(TV_EDATA, "the mean of what the ranks trained is not finite; lower "
                                  "optimizer.lr, or start from an older checkpoint");
-    for_each_piece(x, step_piece);
+    for_each_chunk(x, step_chunk);
     return TV_OK;
 }
 

@@ -50,17 +50,20 @@ size_t tv_wire_words(tv_wire wire, size_t count)
 }
 
 // The distance of two codes of a block: 0 for one of zeros, or of values so small that it has no
-// finite inverse; NaN where a value is not finite.
+// finite inverse; NaN where a value is not finite. Magnitudes are compared by their bits, which
+// order them, infinities and NaNs last.
 static float scale_of(const float *values, size_t count, float largest)
 {
-    float most = 0, odd = 0;
+    uint32_t bits[BLOCK], most = 0;
+    float magnitude;
+    memcpy(bits, values, count * sizeof *values);
     for (size_t i = 0; i < count; i++) {
-        float magnitude = fabsf(values[i]);
-        most = magnitude > most ? magnitude : most;
-        odd += values[i] * 0; // NaN for what is not finite
+        uint32_t absolute = bits[i] & 0x7FFFFFFF;
+        most = absolute > most ? absolute : most;
     }
-    float scale = most / largest;
-    return (scale < FLT_MIN ? 0 : scale) + odd;
+    memcpy(&magnitude, &most, sizeof magnitude);
+    float scale = magnitude / largest;
+    return scale < FLT_MIN ? 0 : isfinite(scale) ? scale : NAN;
 }
 
 // Codes count from the lowest one, so that they are never negative.
@@ -80,24 +83,23 @@ static void decode(const uint8_t *codes, size_t count, float scale, float larges
         values[i] = scale * ((float)codes[i] - largest);
 }
 
-// `codes` [BLOCK] are zero behind `count`.
+// `codes` [BLOCK] are zero behind `count`. Bytes lie in words as they do in memory.
 static void write_codes(const uint8_t *codes, size_t count, uint32_t bits, uint32_t *words)
 {
-    size_t per_word = 32 / bits;
-    for (size_t w = 0; w < tv_div_up(count, per_word); w++) {
-        uint32_t word = 0;
-        for (size_t i = 0; i < per_word; i++)
-            word |= (uint32_t)codes[w * per_word + i] << (i * bits);
-        words[w] = word;
-    }
+    uint8_t bytes[BLOCK] = {0};
+    for (size_t i = 0; i < BLOCK / 2 && bits == 4; i++)
+        bytes[i] = (uint8_t)(codes[2 * i] | codes[2 * i + 1] << 4);
+    memcpy(words, bits == 4 ? bytes : codes, tv_div_up(count * bits, 32) * sizeof *words);
 }
 
 static void read_codes(const uint32_t *words, size_t count, uint32_t bits, uint8_t *codes)
 {
-    size_t per_word = 32 / bits;
-    for (size_t w = 0; w < tv_div_up(count, per_word); w++)
-        for (size_t i = 0; i < per_word; i++)
-            codes[w * per_word + i] = (uint8_t)(words[w] >> (i * bits) & ((1u << bits) - 1));
+    uint8_t bytes[BLOCK] = {0};
+    memcpy(bits == 4 ? bytes : codes, words, tv_div_up(count * bits, 32) * sizeof *words);
+    for (size_t i = 0; i < BLOCK / 2 && bits == 4; i++) {
+        codes[2 * i] = bytes[i] & 15;
+        codes[2 * i + 1] = bytes[i] >> 4;
+    }
 }
 
 // One block of at most BLOCK values, for any wire: its words.
@@ -163,4 +165,20 @@ void tv_wire_unpack(tv_wire wire, const uint32_t *packed, size_t count, float *v
         unpack_block(wire, packed, part, values + first);
         packed += tv_wire_words(wire, part);
     }
+}
+
+bool tv_wire_is_finite(tv_wire wire, const uint32_t *packed, size_t count)
+{
+    float values[BLOCK], odd = 0;
+    for (size_t first = 0; first < count; first += BLOCK) {
+        size_t part = tv_min_size(count - first, BLOCK);
+        if (has_blocks(wire)) // codes are finite
+            memcpy(values, packed, sizeof *values);
+        else
+            unpack_block(wire, packed, part, values);
+        for (size_t i = 0; i < (has_blocks(wire) ? 1 : part); i++)
+            odd += values[i] - values[i]; // not 0 where it is not finite
+        packed += tv_wire_words(wire, part);
+    }
+    return odd == 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,5 +27,7 @@ size_t tv_wire_words(tv_wire wire, size_t count);
 // finite arrives as NaNs, and its errors become 0.
 void tv_wire_pack(tv_wire wire, const float *values, size_t count, float *error, uint32_t *packed);
 void tv_wire_unpack(tv_wire wire, const uint32_t *packed, size_t count, float *values);
+// Whether all values that these words hold are finite.
+bool tv_wire_is_finite(tv_wire wire, const uint32_t *packed, size_t count);
 
 #endif
