@@ -114,10 +114,25 @@ check "and what these come to" test "$(grep -c ' of the sum' speeds)" = 2
 
 # Two vendors.
 if "$program" devices | grep -q opencl; then
-  ranks 2 train llama.yaml "${settings[@]}" --device vulkan:0,opencl:0 run_dir=vendors
-  expect_status "lavapipe and PoCL" 0
+  ranks 2 train llama.yaml "${settings[@]}" --device vulkan:0,opencl:0 run_dir=vendors \
+    trainer.check_replicas_every_n_steps=5
+  expect_status "lavapipe and PoCL, with the same weights at every check" 0
+  check "lavapipe and PoCL: each weight has one owner" grep -q "strategy zero1, chosen because" \
+    vendors/log.txt
   check "lavapipe and PoCL: the numbers of one rank" agree llama vendors 1e-4
 fi
+
+# ---------------------------------------------------------------------------------------- replicas
+
+drifting=(train llama.yaml "${settings[@]}" trainer.strategy=ddp --device vulkan:0
+  trainer.check_replicas_every_n_steps=10)
+TRIVIUM_FAULT=drift:1:7 ranks 3 "${drifting[@]}" run_dir=drifts
+expect_failure "a rank whose weights drift" 1 "step 10: the weights of rank 1 on .* of rank 0 on "
+TRIVIUM_FAULT=drift:0:7 ranks 3 "${drifting[@]}" run_dir=mended \
+  trainer.on_replica_mismatch=resync
+expect_status "a rank whose weights drift is mended" 0
+check "a line says so" grep -q "step 10: the weights of rank 0 on .* of rank 1 on .* are now" \
+  mended/log.txt
 
 # ------------------------------------------------------------------------- another number of ranks
 

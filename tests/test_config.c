@@ -96,6 +96,8 @@ static const struct {
     {"trainer.checkpoint_every_n_steps", "25"},
     {"trainer.keep_checkpoints", "5"},
     {"trainer.max_nonfinite_steps", "3"},
+    {"trainer.check_replicas_every_n_steps", "7"},
+    {"trainer.on_replica_mismatch", "resync"},
     {"trainer.enable_progress_bar", "false"},
     {"optimizer.name", "adamw"},
     {"optimizer.lr", "0.001"},

@@ -247,6 +247,7 @@ static void faults(void **state)
     assert_true(fault.kind == TV_FAULT_KILL && fault.rank == 1 && fault.step == 20);
     assert_true(tv_fault_parse("stop:0:3", &fault) && fault.kind == TV_FAULT_STOP);
     assert_true(tv_fault_parse("hang:12:1", &fault) && fault.kind == TV_FAULT_HANG);
+    assert_true(tv_fault_parse("drift:1:7", &fault) && fault.kind == TV_FAULT_DRIFT);
     static const char *const bad[] = {NULL,
                                       "",
                                       "lost:3",

@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {"kill:", "stop:", "hang:"};
+static const char *const kinds[] = {"kill:", "stop:", "hang:", "drift:"};
 
 bool tv_fault_parse(const char *text, tv_fault *fault)
 {
     char rank[24];
-    for (int kind = 0; text && kind < 3; kind++) {
+    for (int kind = 0; text && kind < 4; kind++) {
         if (!tv_starts_with(text, kinds[kind]))
             continue;
         const char *after = text + strlen(kinds[kind]), *colon = strchr(after, ':');
@@ -27,14 +27,17 @@ bool tv_fault_parse(const char *text, tv_fault *fault)
     return false;
 }
 
-void tv_fault_strike(uint32_t rank, uint64_t step)
+bool tv_fault_strike(uint32_t rank, uint64_t step)
 {
     tv_fault fault;
     if (!tv_fault_parse(getenv("TRIVIUM_FAULT"), &fault) || fault.rank != rank ||
         fault.step != step)
-        return;
+        return false;
     if (fault.kind == TV_FAULT_HANG)
         for (;;)
             pause();
+    if (fault.kind == TV_FAULT_DRIFT)
+        return true;
     kill(getpid(), fault.kind == TV_FAULT_KILL ? SIGKILL : SIGSTOP);
+    return false;
 }

@@ -13,6 +13,7 @@
 #include "train/diloco.h"
 #include "train/rank_table.h"
 #include "train/ranks.h"
+#include "train/replicas.h"
 #include "train/run_dir.h"
 #include "train/run_log.h"
 #include "train/session.h"
@@ -368,6 +369,17 @@ static tv_err take_step(trainer *t, tv_step_report *report)
     return err;
 }
 
+static tv_err check_replicas(trainer *t)
+{
+    tv_text news = {0};
+    bool resync = strcmp(t->config->trainer.on_replica_mismatch, "resync") == 0;
+    tv_err err = tv_replicas_check(&t->session, t->state.step, resync, &news);
+    if (err == TV_OK && news.length && t->log)
+        tv_run_log_line(t->log, "%s", news.data);
+    tv_text_finish(&news);
+    return err;
+}
+
 static tv_err one_step(trainer *t)
 {
     const tv_config *c = t->config;
@@ -390,6 +402,8 @@ static tv_err one_step(trainer *t)
         snprintf(when, sizeof when, "step %llu", (unsigned long long)step);
         report_shares(t, when);
     }
+    if (is_due(step, c->trainer.check_replicas_every_n_steps))
+        TV_TRY(check_replicas(t));
     if (is_due(step, c->trainer.log_every_n_steps) || step == 1 || last) {
         tv_metrics metrics = step_metrics(t, &report);
         TV_TRY(log_metrics(t, &metrics));
@@ -398,8 +412,8 @@ static tv_err one_step(trainer *t)
         TV_TRY(validate(t));
     if (is_due(step, c->trainer.checkpoint_every_n_steps) || last)
         TV_TRY(save(t));
-    tv_fault_strike(tv_comm_rank(t->comm), step);
-    return TV_OK;
+    bool drifts = tv_fault_strike(tv_comm_rank(t->comm), step);
+    return drifts ? tv_replicas_damage(&t->session) : TV_OK;
 }
 
 static tv_err run(trainer *t)
