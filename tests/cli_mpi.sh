@@ -64,13 +64,13 @@ for model in gpt2 llama; do
   expect "$model on one rank, without mpirun" 0 train "$model.yaml" "${settings[@]}"
   same_numbers "$model" 2 uneven "trainer.balance=[3,1]"
   check "$model-uneven: the shares" grep -q "rank 0 3 sequences, rank 1 1\$" "$model-uneven/log.txt"
-  same_numbers "$model" 3 three trainer.micro_batch_size=1 # 2 + 1 + 1
+  same_numbers "$model" 3 three trainer.micro_batch_size=1 trainer.strategy=ddp # 2 + 1 + 1
   same_numbers "$model" 4 four trainer.strategy=zero1 trainer.bucket_cap_mb=0.05
   [ "$model" = llama ] || same_numbers gpt2 1 alone
 done
 same_numbers llama 3 idle "trainer.balance=[1,0,2.5]"
 ranks 3 train llama.yaml "${settings[@]}" run_dir=again trainer.micro_batch_size=1 \
-  trainer.bucket_cap_mb=0.01
+  trainer.strategy=ddp trainer.bucket_cap_mb=0.01
 check "llama on 3 ranks again, in small buckets: the same bits" \
   diff <(metrics_of llama-three) <(metrics_of again)
 
@@ -160,6 +160,17 @@ wait $! || status=$?
 expect_failure "SIGUSR2 of mpirun" 75 "stopped on request"
 check "the stop left a checkpoint" "$program" inspect stopped
 check "the table of ranks" grep -Eq " 1  $(hostname) +null .* 32-true .* 2 of 4\$" stopped/log.txt
+
+# ----------------------------------------------------------------------------------------- devices
+
+start_ranks -n 3 "$program" devices --no-selftest
+expect_status "devices on every host" 0
+check "a host's name stands above its devices, once" \
+  test "$(grep -c "^$(hostname)\$" out)" = 1 -a "$(grep -c '^0  ' out)" = 1
+start_ranks -n 2 "$program" devices --no-selftest --json
+check "as JSON" grep -q "^\"$(hostname)\": \\[\$" out
+start_ranks -n 2 "$program" devices --mask no-such
+expect_failure "a mask that means nothing" 2 "no-such"
 
 # ---------------------------------------------------------------------------------------- failures
 

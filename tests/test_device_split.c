@@ -131,7 +131,12 @@ static void test_products(void **state)
         if (row->op != TV_OP_MATMUL && row->op != TV_OP_LINEAR_CROSS_ENTROPY)
             continue;
         setenv("TRIVIUM_TUNE", picks[i % 2], 1);
-        failed += !run_case(*state, row, TV_F32, &split);
+        if (!run_case(*state, row, TV_F32, &split)) {
+            char name[128];
+            tv_case_name(row, name);
+            print_error("  in %s, %s\n", name, picks[i % 2]);
+            failed++;
+        }
     }
     unsetenv("TRIVIUM_TUNE");
     assert_int_equal(failed, 0);

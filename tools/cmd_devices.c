@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "device/device.h"
 #include "device/selftest.h"
+#include "dist/comm.h"
 #include "train/precision.h"
 
 #include <jansson.h>
@@ -20,7 +21,7 @@ static const char help[] =
     "Lists every device, best first, with what it offers and what Trivium uses of that; the "
     "number\n"
     "in front is its index for --device. Each is opened, and a few kernels are run on it. Exits\n"
-    "with 1 if there is none.\n"
+    "with 1 if there is none. Under mpirun: those of every host, below its name.\n"
     "\n"
     "  --all          also GPUs that are listed already, as another driver or API offers them\n"
     "  --json         as a JSON array\n"
@@ -173,37 +174,38 @@ static void format_uuid(const uint8_t uuid[16], char out[37])
 
 // ------------------------------------------------------------------------------------- for people
 
-static void print_limits(const tv_caps *caps)
+static void print_limits(FILE *out, const tv_caps *caps)
 {
     char memory[32], alloc[32], range[32], shared[32];
     tv_format_bytes(caps->memory, memory);
     tv_format_bytes(caps->max_alloc, alloc);
     tv_format_bytes(caps->max_range, range);
     tv_format_bytes(caps->shared_bytes, shared);
-    printf("   memory   %s; buffers up to %s, windows up to %s\n", memory, alloc, range);
-    printf("   groups   up to %u lanes, %s shared\n", (unsigned)caps->max_group, shared);
+    fprintf(out, "   memory   %s; buffers up to %s, windows up to %s\n", memory, alloc, range);
+    fprintf(out, "   groups   up to %u lanes, %s shared\n", (unsigned)caps->max_group, shared);
     if (caps->speed < 1)
-        printf("   speed    masked to %g of its own\n", caps->speed);
+        fprintf(out, "   speed    masked to %g of its own\n", caps->speed);
 }
 
-static void print_offers(const entry *e)
+static void print_offers(FILE *out, const entry *e)
 {
     const tv_caps *caps = &e->info.caps;
     const char *comma = "";
-    printf("   offers   ");
+    fprintf(out, "   offers   ");
     for (size_t i = 0; i < ABILITY_COUNT; i++)
         if (has_ability(caps, i)) {
-            printf("%s%s", comma, is_vulkan(e) ? abilities[i].name : abilities[i].opencl_name);
+            fprintf(out, "%s%s", comma,
+                    is_vulkan(e) ? abilities[i].name : abilities[i].opencl_name);
             comma = ", ";
         }
     if (caps->subgroup)
-        printf("%ssubgroups of %u", comma, (unsigned)caps->subgroup);
+        fprintf(out, "%ssubgroups of %u", comma, (unsigned)caps->subgroup);
     else if (!*comma)
-        printf("nothing beyond the least");
-    putchar('\n');
+        fprintf(out, "nothing beyond the least");
+    fputc('\n', out);
 }
 
-static void print_uses(const entry *e)
+static void print_uses(FILE *out, const entry *e)
 {
     const char *title = "uses";
     for (size_t i = 0; i < USE_COUNT; i++) {
@@ -211,40 +213,42 @@ static void print_uses(const entry *e)
         const char *text = uses[i].text(e, buffer);
         if (!text)
             continue;
-        printf("   %-8s %-16s %s\n", title, uses[i].name, text);
+        fprintf(out, "   %-8s %-16s %s\n", title, uses[i].name, text);
         title = "";
     }
 }
 
-static void print_device(size_t index, size_t listed_count, const entry *e, const entry *same)
+static void print_device(FILE *out, size_t index, size_t listed_count, const entry *e,
+                         const entry *same)
 {
     const tv_device_info *info = &e->info;
     char uuid[37];
     format_uuid(info->uuid, uuid);
     if (index < listed_count)
-        printf("%zu  %s\n", index, info->name);
+        fprintf(out, "%zu  %s\n", index, info->name);
     else
-        printf("=  %s\n", info->name);
-    printf("   what     %s from %s, %s:%u\n", class_names[info->device_class], info->vendor,
-           info->backend, (unsigned)info->index);
+        fprintf(out, "=  %s\n", info->name);
+    fprintf(out, "   what     %s from %s, %s:%u\n", class_names[info->device_class], info->vendor,
+            info->backend, (unsigned)info->index);
     if (same)
-        printf("   note     the same GPU as %s:%u; --device %s:%u takes it\n", same->info.backend,
-               (unsigned)same->info.index, info->backend, (unsigned)info->index);
-    printf("   driver   %s\n", info->driver);
-    printf("   uuid     %s\n", uuid);
+        fprintf(out, "   note     the same GPU as %s:%u; --device %s:%u takes it\n",
+                same->info.backend, (unsigned)same->info.index, info->backend,
+                (unsigned)info->index);
+    fprintf(out, "   driver   %s\n", info->driver);
+    fprintf(out, "   uuid     %s\n", uuid);
     if (info->pci[0])
-        printf("   pci      %s\n", info->pci);
+        fprintf(out, "   pci      %s\n", info->pci);
     if (info->problem[0]) {
-        printf("   PROBLEM  %s\n", info->problem);
+        fprintf(out, "   PROBLEM  %s\n", info->problem);
         return;
     }
-    print_limits(&e->used);
-    print_offers(e);
-    print_uses(e);
+    print_limits(out, &e->used);
+    print_offers(out, e);
+    print_uses(out, e);
     if (e->failure)
-        printf("   PROBLEM  %s\n", e->failure);
+        fprintf(out, "   PROBLEM  %s\n", e->failure);
     else if (e->tested)
-        printf("   test     passed; opened and tested in %.0f ms\n", e->milliseconds);
+        fprintf(out, "   test     passed; opened and tested in %.0f ms\n", e->milliseconds);
 }
 
 // --------------------------------------------------------------------------------- for programs
@@ -352,7 +356,8 @@ static const entry *same_listed(const entry *e, const entry *entries, size_t lis
     return NULL;
 }
 
-static void print_entries(const entry *entries, size_t count, size_t listed_count, bool json)
+static void print_entries(FILE *out, const entry *entries, size_t count, size_t listed_count,
+                          bool json)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
@@ -361,16 +366,16 @@ static void print_entries(const entry *entries, size_t count, size_t listed_coun
         if (json)
             json_array_append_new(array, json_of(i, listed_count, &entries[i], same));
         else
-            print_device(i, listed_count, &entries[i], same);
+            print_device(out, i, listed_count, &entries[i], same);
     }
     if (json) {
-        json_dumpf(array, stdout, JSON_INDENT(2));
-        putchar('\n');
+        json_dumpf(array, out, JSON_INDENT(2));
+        fputc('\n', out);
     }
     json_decref(array);
 }
 
-static tv_err list_devices(const char *mask, bool all, bool json, bool test)
+static tv_err list_devices(FILE *out, const char *mask, bool all, bool json, bool test)
 {
     tv_device_info *infos;
     size_t count, listed_count;
@@ -379,7 +384,7 @@ static tv_err list_devices(const char *mask, bool all, bool json, bool test)
     entry *entries = tv_alloc(count + 1, sizeof *entries);
     tv_err err = make_entries(infos, count, mask, test, entries);
     if (err == TV_OK)
-        print_entries(entries, count, listed_count, json);
+        print_entries(out, entries, count, listed_count, json);
     for (size_t i = 0; i < count; i++)
         tv_free(entries[i].failure);
     tv_free(entries);
@@ -389,6 +394,89 @@ static tv_err list_devices(const char *mask, bool all, bool json, bool test)
                        "no device found: install a Vulkan driver (mesa-vulkan-drivers also runs "
                        "without a GPU); `trivium doctor` says what is missing");
     return err;
+}
+
+// ------------------------------------------------------------------------------------ several
+// hosts
+
+// What a rank has to say: the first one on each host its list, the others nothing.
+typedef struct told {
+    char host[64];
+    uint64_t size;
+} told;
+
+static void print_hosts(const told *all, const char *texts, uint32_t ranks, bool json)
+{
+    const char *before = json ? "{\n" : "";
+    for (uint32_t r = 0; r < ranks; r++) {
+        if (all[r].size == 0)
+            continue;
+        if (json)
+            printf("%s\"%s\": %.*s", before, all[r].host, (int)all[r].size, texts);
+        else
+            printf("%s%s\n%.*s", before, all[r].host, (int)all[r].size, texts);
+        texts += all[r].size;
+        before = json ? ", " : "\n";
+    }
+    if (json)
+        puts("}");
+}
+
+// Rank 0 prints a list for each host, below its name.
+static tv_err print_together(tv_comm *comm, const char *text, size_t size, bool json)
+{
+    uint32_t ranks = tv_comm_size(comm), rank = tv_comm_rank(comm);
+    told mine = {.size = size}, *all = tv_alloc(ranks, sizeof *all);
+    uint64_t *sizes = tv_alloc(ranks, sizeof *sizes), total = 0, before = 0;
+    snprintf(mine.host, sizeof mine.host, "%s", tv_comm_host(comm));
+    tv_err err = tv_comm_gather(comm, &mine, sizeof mine, all);
+    for (uint32_t r = 0; r < ranks; r++) {
+        sizes[r] = all[r].size;
+        before += r < rank ? sizes[r] : 0;
+        total += sizes[r];
+    }
+    char *texts = tv_alloc((size_t)total + 1, 1);
+    memcpy(texts + before, text, size);
+    if (err == TV_OK)
+        err = tv_comm_all_gather(comm, texts, sizes);
+    if (err == TV_OK && rank == 0)
+        print_hosts(all, texts, ranks, json);
+    tv_free(texts);
+    tv_free(sizes);
+    tv_free(all);
+    return err;
+}
+
+static tv_err list_on_hosts(tv_comm *comm, const char *mask, bool all, bool json, bool test)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return tv_fail(TV_EIO, "no memory for a list of devices");
+    bool lists = tv_comm_local_rank(comm) == 0;
+    tv_err err = lists ? list_devices(out, mask, all, json, test) : TV_OK;
+    fclose(out);
+    err = tv_comm_agree(comm, err);
+    if (err == TV_OK)
+        err = print_together(comm, text, size, json);
+    free(text);
+    return err;
+}
+
+// The exit code; rank 0 speaks for all.
+static int list(const char *mask, bool all, bool json, bool test)
+{
+    tv_comm *comm;
+    tv_err err = tv_comm_open(&comm);
+    if (err != TV_OK)
+        return cmd_finish(err);
+    bool speaks = tv_comm_rank(comm) == 0;
+    err = tv_comm_size(comm) > 1 ? list_on_hosts(comm, mask, all, json, test)
+                                 : list_devices(stdout, mask, all, json, test);
+    int code = speaks ? cmd_finish(err) : tv_exit_code(err);
+    tv_comm_close(&comm);
+    return code;
 }
 
 int cmd_devices(int argc, char **argv)
@@ -406,5 +494,5 @@ int cmd_devices(int argc, char **argv)
         return cmd_finish(err);
     if (positional > 0)
         return cmd_finish(tv_fail(TV_EUSAGE, "trivium devices takes no '%s'", argv[1]));
-    return cmd_finish(list_devices(mask, all, json, tv_selftest_wanted()));
+    return list(mask, all, json, tv_selftest_wanted());
 }
