@@ -407,6 +407,7 @@ const tv_case tv_cases[] = {
     EXACT(ROPE, GRADIENT, rope, 3, 7, 4, 3, 18)
     EXACT(ROPE, GRADIENT, rope, 3, 64, 8, 6, 64)
     EXACT(ROPE, GRADIENT, rope, 2, 33, 3, 3, 6)
+    EXACT(ROPE, GRADIENT, rope, 2, 9, 3, 2, 80)
     EXACT(ROPE, FORWARD, rope, 1, 3, 4, 3, 32, 29)
     EXACT(POSADD, GRADIENT, posadd, 1, 1, 1, 1)
     EXACT(POSADD, GRADIENT, posadd, 3, 17, 7, 20)

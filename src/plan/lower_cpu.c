@@ -11,6 +11,7 @@ typedef enum pieces {
     OF_ELEMENTS, // lanes with 16 of u0 elements
     OF_BLOCKS,   // lanes with 64 of u0 elements
     OF_MATRIX,   // lanes with 16 of u0 times u1 elements
+    OF_PAIRS,    // lanes with 16 of the u3 / 2 pairs of a head, of u0 rows with u2 heads each
 } pieces;
 
 static const struct cpu_kernel {
@@ -39,6 +40,7 @@ static const struct cpu_kernel {
     {"dropout_add", "dropout_add_cpu", OF_BLOCKS},
     {"swiglu", "swiglu_cpu", OF_MATRIX},
     {"swiglu_grad", "swiglu_grad_cpu", OF_MATRIX},
+    {"rope", "rope_cpu", OF_PAIRS},
 };
 
 enum { VECTOR = 16, ROWS_AT_A_TIME = 32 };
@@ -77,6 +79,9 @@ void tv_prefer_cpu_kernel(const tv_lowering *lowering, tv_launch *launch)
         break;
     case OF_MATRIX:
         tv_grid_lanes(lowering, launch, tv_div_up((uint64_t)u[0] * u[1], VECTOR));
+        break;
+    case OF_PAIRS:
+        tv_grid_lanes(lowering, launch, (uint64_t)u[0] * u[2] * tv_div_up(u[3] / 2, VECTOR));
         break;
     }
 }

@@ -125,8 +125,10 @@ tv_err tv_lower_gated(tv_lowering *lowering, const tv_node *node)
     return TV_OK;
 }
 
-// x and y by rows in whole sequences, with a table and the step block seen entirely.
-static tv_err lower_positions(tv_lowering *lowering, const tv_node *node, tv_launch *launch)
+// x and y by rows in whole sequences, with a table and the step block seen entirely. `lanes`: of a
+// row.
+static tv_err lower_positions(tv_lowering *lowering, const tv_node *node, tv_launch *launch,
+                              uint64_t lanes)
 {
     const tv_tensor *x = node->in[0], *y = node->out[0], *rows[] = {x, y};
     uint32_t step;
@@ -139,7 +141,7 @@ static tv_err lower_positions(tv_lowering *lowering, const tv_node *node, tv_lau
         launch->windows[3] = tv_rows(y, first, n, TV_WRITE);
         launch->window_count = 4;
         launch->args.u[0] = n;
-        tv_grid_lanes(lowering, launch, tv_div_up((uint64_t)n * x->columns, 4));
+        tv_grid_lanes(lowering, launch, n * lanes);
         tv_emit(lowering, node, launch);
     }
     return TV_OK;
@@ -150,19 +152,20 @@ tv_err tv_lower_posadd(tv_lowering *lowering, const tv_node *node)
     tv_launch launch = {0};
     launch.args.u[1] = node->in[0]->columns;
     launch.args.u[2] = node->attrs.time;
-    return lower_positions(lowering, node, &launch);
+    return lower_positions(lowering, node, &launch, tv_div_up(node->in[0]->columns, 4));
 }
 
 tv_err tv_lower_rope(tv_lowering *lowering, const tv_node *node)
 {
     const tv_attrs *attrs = &node->attrs;
     tv_launch launch = {0};
+    uint32_t heads = node->in[0]->columns / attrs->head_size;
     launch.args.u[1] = attrs->rotated;
-    launch.args.u[2] = node->in[0]->columns / attrs->head_size;
+    launch.args.u[2] = heads;
     launch.args.u[3] = attrs->head_size;
     launch.args.u[4] = attrs->time;
     launch.args.f[0] = attrs->backward ? -1.0f : 1.0f;
-    return lower_positions(lowering, node, &launch);
+    return lower_positions(lowering, node, &launch, heads * tv_div_up(attrs->head_size / 2, 4));
 }
 
 tv_err tv_lower_posadd_grad(tv_lowering *lowering, const tv_node *node)
