@@ -42,6 +42,74 @@ static void test_every_op_is_covered(void **state)
     }
 }
 
+// --------------------------------------------------------------------------------------- in place
+
+// sequences, time, heads, of them rotated, head size. Forward and backward, what lies between x and
+// y can take over one memory.
+static void build_chain(tv_trial *t)
+{
+    const uint32_t *size = t->row->size;
+    tv_tensor *x =
+        tv_trial_leaf(t, TV_FEED, t->storage, size[0] * size[1], size[2] * size[4])->tensor;
+    tv_tensor *table = tv_trial_leaf(t, TV_CONSTANT, TV_F32, size[1], size[4])->tensor;
+    x = tv_rope(t->graph, tv_gelu(t->graph, x), table, tv_trial_step(t, 0, 0), size[1], size[3],
+                size[4]);
+    t->outputs[t->output_count++] = tv_swiglu(t->graph, x);
+}
+
+static uint64_t activations_of(const tv_trial *t, tv_device *device)
+{
+    tv_plan_memory memory;
+    assert_ok(tv_plan_measure(t->graph, &tv_device_get_info(device)->caps, &memory));
+    return memory.bytes[TV_ACTIVATION];
+}
+
+// The same bits as where each tensor has its own memory.
+static void compare_in_place(const tv_case *row, tv_dtype storage, tv_device *device)
+{
+    tv_trial shared, apart;
+    tv_trial_result a, b;
+    tv_trial_init(&shared, row, storage);
+    tv_trial_init(&apart, row, storage);
+    for (size_t i = 0; i < apart.graph->tensor_count; i++)
+        if (apart.graph->tensors[i]->kind == TV_ACTIVATION)
+            apart.graph->tensors[i]->kind = TV_RESULT;
+    const tv_tensor *x = shared.leaves[0].tensor;
+    assert_int_equal(activations_of(&shared, device),
+                     tv_align_up(tv_tensor_bytes(x), TV_BINDING_ALIGNMENT));
+    assert_int_equal(activations_of(&apart, device), 0);
+    assert_ok(tv_trial_run(&shared, device, &a));
+    assert_ok(tv_trial_run(&apart, device, &b));
+    if (!tv_trial_same_outputs(&shared, &a, &b) || !tv_trial_same_gradients(&shared, &a, &b))
+        fail_msg("heads of %u as %s: other results in place", row->size[4], tv_dtype_name(storage));
+    tv_trial_result_finish(&a);
+    tv_trial_result_finish(&b);
+    tv_trial_finish(&shared);
+    tv_trial_finish(&apart);
+}
+
+// In each flavour of the kernels, and by sequences.
+static void test_in_place(void **state)
+{
+    static const char *const masks[] = {"", "no-texel,no-cpu-kernels", "no-f16,no-storage16",
+                                        "range=64K"};
+    static const uint32_t head_sizes[] = {2, 18, 24, 64, 80};
+    (void)state;
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
+        tv_device *device = tv_test_device(masks[m]);
+        assert_non_null(device);
+        for (size_t i = 0; i < sizeof head_sizes / sizeof *head_sizes; i++)
+            for (int k = 0; k < TV_STORAGE_COUNT; k++) {
+                const tv_case row = {.op = TV_OP_ROPE,
+                                     .check = TV_CASE_GRADIENT,
+                                     .build = build_chain,
+                                     .size = {3, 32, 6, 4, head_sizes[i]}};
+                compare_in_place(&row, tv_storages[k], device);
+            }
+        assert_true(tv_test_device_done(&device));
+    }
+}
+
 // ------------------------------------------------------------------------------------- the update
 
 enum { UPDATE_COUNT = 137, UPDATE_STEPS = 200 };
@@ -172,6 +240,7 @@ int main(int argc, char **argv)
 #include "graph/ops.def"
 #undef OP
         cmocka_unit_test(test_every_op_is_covered),
+        cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_many_updates),
         cmocka_unit_test(test_update_skips_what_is_not_finite),
     };

@@ -11,6 +11,14 @@ static const uint64_t block_limit = 1ull << 30;
 
 enum { SMALL_SHARE = 64, SMALL_NODES = 6 }; // see prolong_small
 
+// Ops whose output may lie where an input does, and worth it: see docs/dev/plan.md. Their kernels
+// read no element of it in another lane than the one that writes it, and what a lane writes first
+// depends on all that it reads there, so that compilers cannot change the order.
+static const struct in_place {
+    tv_op op;
+    uint32_t input;
+} in_place[] = {{TV_OP_ROPE, 0}, {TV_OP_SWIGLU_GRAD, 0}};
+
 // An activation's life, as indices of nodes, both included.
 typedef struct life {
     const tv_tensor *tensor;
@@ -19,6 +27,12 @@ typedef struct life {
     uint64_t size;
     tv_spot spot;
 } life;
+
+typedef struct lives {
+    life *all;
+    size_t count;
+    uint32_t *index; // by tensor: of its life, or of the one that it is part of
+} lives;
 
 static uint64_t padded_bytes(const tv_tensor *tensor)
 {
@@ -82,58 +96,76 @@ static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_pla
     return err;
 }
 
-static void extend_life(life *lives, const uint32_t *index, const tv_tensor *tensor, size_t node,
-                        uint32_t phase)
+static void extend_life(const lives *l, const tv_tensor *tensor, size_t node, uint32_t phase)
 {
     if (!tensor || tensor->kind != TV_ACTIVATION)
         return;
-    life *l = &lives[index[tensor->id]];
-    if (!l->tensor)
-        *l = (life){tensor, phase, node, node, padded_bytes(tensor), {TV_NOT_PLACED, 0}};
-    TV_CHECK(l->phase == phase, "%s is used in two phases", tensor->name);
-    l->last = node;
+    life *x = &l->all[l->index[tensor->id]];
+    if (!x->tensor)
+        *x = (life){tensor, phase, node, node, padded_bytes(tensor), {TV_NOT_PLACED, 0}};
+    TV_CHECK(x->phase == phase, "%s is used in two phases", tensor->name);
+    x->last = node;
+}
+
+// Whether the node's output may take over the memory of an input, which nobody uses afterwards.
+static bool takes_over(const lives *l, const tv_node *node, size_t n, uint32_t input)
+{
+    const tv_tensor *x = node->in[input], *y = node->out[0];
+    return x->kind == TV_ACTIVATION && y->kind == TV_ACTIVATION && x->dtype == y->dtype &&
+           tv_tensor_count(x) == tv_tensor_count(y) && l->all[l->index[x->id]].last == n &&
+           l->all[l->index[y->id]].first == n;
+}
+
+// Makes one life of those of an input and an output.
+static void share_memory(lives *l, const tv_node *node, size_t n)
+{
+    for (size_t i = 0; i < sizeof in_place / sizeof *in_place; i++) {
+        uint32_t input = in_place[i].input;
+        if (in_place[i].op != node->op || !takes_over(l, node, n, input))
+            continue;
+        uint32_t *index = &l->index[node->out[0]->id], kept = l->index[node->in[input]->id];
+        l->all[kept].last = l->all[*index].last;
+        l->all[*index].tensor = NULL;
+        *index = kept;
+        return;
+    }
 }
 
 // Memory that is used again at once would make what uses it wait. So small tensors, which hardly
 // count, live on for a few nodes.
-static void prolong_small(life *lives, size_t count)
+static void prolong_small(const lives *l)
 {
     uint64_t largest = 0;
-    for (size_t i = 0; i < count; i++)
-        largest = tv_max_size(largest, lives[i].size);
-    for (size_t i = 0; i < count; i++)
-        if (lives[i].size <= largest / SMALL_SHARE)
-            lives[i].last += SMALL_NODES;
+    for (size_t i = 0; i < l->count; i++)
+        largest = tv_max_size(largest, l->all[i].size);
+    for (size_t i = 0; i < l->count; i++)
+        if (l->all[i].size <= largest / SMALL_SHARE)
+            l->all[i].last += SMALL_NODES;
 }
 
-// The lives of all activations that are used; the caller frees *lives.
-static size_t find_lives(const tv_graph *graph, life **lives)
+// The lives of all activations; those without a tensor are part of others', or not used at all.
+static void find_lives(const tv_graph *graph, lives *l)
 {
-    uint32_t *index = tv_alloc(graph->tensor_count, sizeof *index);
-    uint32_t count = 0;
+    *l = (lives){.index = tv_alloc(graph->tensor_count, sizeof *l->index)};
     for (size_t i = 0; i < graph->tensor_count; i++)
         if (graph->tensors[i]->kind == TV_ACTIVATION)
-            index[i] = count++;
-    *lives = tv_alloc(count, sizeof **lives);
+            l->index[i] = (uint32_t)l->count++;
+    l->all = tv_alloc(l->count, sizeof *l->all);
     for (size_t n = 0; n < graph->node_count; n++) {
         const tv_node *node = graph->nodes[n];
         for (size_t i = 0; i < TV_NODE_INPUTS; i++)
-            extend_life(*lives, index, node->in[i], n, node->phase);
+            extend_life(l, node->in[i], n, node->phase);
         for (size_t i = 0; i < TV_NODE_OUTPUTS; i++)
-            extend_life(*lives, index, node->out[i], n, node->phase);
+            extend_life(l, node->out[i], n, node->phase);
     }
-    tv_free(index);
-    prolong_small(*lives, count);
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++)
-        if ((*lives)[i].tensor)
-            (*lives)[used++] = (*lives)[i];
-    return used;
+    for (size_t n = 0; n < graph->node_count; n++)
+        share_memory(l, graph->nodes[n], n);
+    prolong_small(l);
 }
 
 static int larger_first(const void *a, const void *b)
 {
-    const life *x = a, *y = b;
+    const life *x = *(const life *const *)a, *y = *(const life *const *)b;
     if (x->size != y->size)
         return x->size < y->size ? 1 : -1;
     return x->tensor->id < y->tensor->id ? -1 : 1;
@@ -146,12 +178,12 @@ static int lower_offset_first(const void *a, const void *b)
 }
 
 // The lowest offset in the block that no overlapping life occupies. `others` is room for `placed`.
-static uint64_t lowest_gap(const life *lives, size_t placed, const life *l, uint32_t block,
+static uint64_t lowest_gap(life *const *sorted, size_t placed, const life *l, uint32_t block,
                            const life **others)
 {
     size_t count = 0;
     for (size_t i = 0; i < placed; i++) {
-        const life *o = &lives[i];
+        const life *o = sorted[i];
         if (o->spot.block == block && o->phase == l->phase && o->first <= l->last &&
             l->first <= o->last)
             others[count++] = o;
@@ -163,35 +195,60 @@ static uint64_t lowest_gap(const life *lives, size_t placed, const life *l, uint
     return offset;
 }
 
+// In a block from `first_block` on, or in a new one.
+static tv_err place_life(life *const *sorted, size_t placed, uint64_t max_alloc,
+                         uint32_t first_block, const life **others, tv_placement *p)
+{
+    life *l = sorted[placed];
+    uint64_t limit = tv_min_size(max_alloc, block_limit);
+    if (l->size > max_alloc)
+        return too_large(l->tensor, max_alloc);
+    for (uint32_t b = first_block; l->spot.block == TV_NOT_PLACED; b++) {
+        if (b == p->block_count)
+            add_block(p, TV_ACTIVATION);
+        uint64_t offset = lowest_gap(sorted, placed, l, b, others);
+        if (offset + l->size <= limit || offset == 0) {
+            l->spot = (tv_spot){b, offset};
+            p->blocks[b].size = tv_max_size(p->blocks[b].size, offset + l->size);
+        }
+    }
+    return TV_OK;
+}
+
+static size_t sort_lives(const lives *l, life **sorted)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < l->count; i++)
+        if (l->all[i].tensor)
+            sorted[count++] = &l->all[i];
+    qsort(sorted, count, sizeof *sorted, larger_first);
+    return count;
+}
+
 static tv_err place_activations(const tv_graph *graph, uint64_t max_alloc, tv_placement *p)
 {
-    life *lives;
-    size_t count = find_lives(graph, &lives);
-    const life **others = tv_alloc(count, sizeof *others);
-    uint64_t limit = tv_min_size(max_alloc, block_limit);
+    lives l;
+    find_lives(graph, &l);
+    life **sorted = tv_alloc(l.count, sizeof *sorted);
+    const life **others = tv_alloc(l.count, sizeof *others);
+    size_t count = sort_lives(&l, sorted);
     uint32_t first_block = (uint32_t)p->block_count;
     tv_err err = TV_OK;
-    qsort(lives, count, sizeof *lives, larger_first);
-    for (size_t i = 0; i < count && err == TV_OK; i++) {
-        life *l = &lives[i];
-        p->memory.unshared += l->size;
-        if (l->size > max_alloc)
-            err = too_large(l->tensor, max_alloc);
-        for (uint32_t b = first_block; l->spot.block == TV_NOT_PLACED; b++) {
-            if (b == p->block_count)
-                add_block(p, TV_ACTIVATION);
-            uint64_t offset = lowest_gap(lives, i, l, b, others);
-            if (offset + l->size <= limit || offset == 0) {
-                l->spot = (tv_spot){b, offset};
-                p->blocks[b].size = tv_max_size(p->blocks[b].size, offset + l->size);
-            }
-        }
-        p->spots[l->tensor->id] = l->spot;
+    for (size_t i = 0; i < count && err == TV_OK; i++)
+        err = place_life(sorted, i, max_alloc, first_block, others, p);
+    for (size_t i = 0; i < graph->tensor_count; i++) {
+        const tv_tensor *tensor = graph->tensors[i];
+        if (tensor->kind != TV_ACTIVATION || !l.all[l.index[tensor->id]].tensor)
+            continue;
+        p->spots[tensor->id] = l.all[l.index[tensor->id]].spot;
+        p->memory.unshared += padded_bytes(tensor);
     }
     for (size_t b = first_block; b < p->block_count; b++)
         p->memory.bytes[TV_ACTIVATION] += p->blocks[b].size;
     tv_free(others);
-    tv_free(lives);
+    tv_free(sorted);
+    tv_free(l.index);
+    tv_free(l.all);
     return err;
 }
 
