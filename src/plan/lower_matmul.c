@@ -189,8 +189,8 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
                     p.epilogue = TV_EPILOGUE_NONE;
                     p.other = NULL;
                 }
-                tv_variant part = choose_variant(lowering, &p);
-                emit_product(lowering, node, &p, whole.packed ? &whole : &part);
+                tv_variant part = choose_variant(lowering, &p); // panels are those of the whole
+                emit_product(lowering, node, &p, whole.packed || part.packed ? &whole : &part);
             }
     return TV_OK;
 }
