@@ -129,6 +129,13 @@ check "32-true is the measure" grep -Eq "^32-true +32 .* 100\.0 %$" out
 check "16-bit modes take less" awk '
   /^(16|bf16)-/ { lines++; more += $(NF - 1) + 0 >= 100 }
   END { exit lines != 6 || more }' out
+expect "memory of a larger model" 0 train --print-memory run.yaml --device null model.n_embd=512 \
+  model.n_layer=8
+# shellcheck disable=SC2016 # fields of awk
+check "a rank of zero1 has its part of the optimizer's state, of ddp all of it" awk '
+  /^(ddp|zero1) / { lines++; if ($2 == 1) all = $6
+    want = $1 == "ddp" ? all : all / $2; d = $6 - want; if (d > 0.11 || d < -0.11) wrong++ }
+  END { exit lines != 6 || wrong }' out
 check "nothing was trained" test ! -e run
 expect_error "memory needs a configuration" 2 "needs a CONFIG" train --print-memory
 

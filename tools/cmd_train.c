@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "train/run_dir.h"
 #include "train/step_graph.h"
+#include "train/strategy.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -38,8 +39,8 @@ static const char help[] =
     "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
     "  --resume PATH     goes on from that run or checkpoint\n"
     "  --print-config    prints every key with its value and meaning, and ends\n"
-    "  --print-memory    prints what each precision would take in the device's memory, and ends;\n"
-    "                    --device null needs no device\n"
+    "  --print-memory    prints what each precision would take in the device's memory, and what\n"
+    "                    each of several ranks, and ends; --device null needs no device\n"
     "  --explain         prints the plan of a step, what each kernel takes on random ids, and "
     "what\n"
     "                    the device could do, and ends; needs no data, writes nothing\n"
@@ -126,8 +127,10 @@ static tv_err read_model_config(const tv_config *config, tv_model_config *model)
     return err;
 }
 
-static tv_err print_memory_row(const tv_model_config *model, const tv_step_options *options,
-                               const tv_caps *caps, uint64_t *reference)
+// `first` and `second`: what the row stands for.
+static tv_err print_memory_row(const char *first, const char *second, const tv_model_config *model,
+                               const tv_step_options *options, const tv_caps *caps,
+                               uint64_t *reference)
 {
     static const tv_kind shown[] = {TV_WEIGHT, TV_MASTER, TV_GRADIENT, TV_OPTIMIZER, TV_ACTIVATION};
     tv_plan_memory memory;
@@ -139,8 +142,7 @@ static tv_err print_memory_row(const tv_model_config *model, const tv_step_optio
     if (*reference == 0)
         *reference = memory.total;
     uint64_t other = memory.total;
-    printf("%-11s %-5s", tv_precision_get_info(options->precision)->name,
-           tv_moment_dtype_name(options->moments));
+    printf("%-11s %-5s", first, second);
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         printf(" %11.1f", (double)memory.bytes[shown[i]] / 0x1p20);
         other -= memory.bytes[shown[i]];
@@ -150,28 +152,67 @@ static tv_err print_memory_row(const tv_model_config *model, const tv_step_optio
     return TV_OK;
 }
 
-static tv_err print_memory_table(const tv_config *config, const tv_device_info *info)
+static void print_memory_head(const char *first, const char *second)
+{
+    printf("%-11s %-5s %11s %11s %11s %11s %11s %7s %9s %8s\n", first, second, "weights", "masters",
+           "gradients", "optimizer", "activations", "other", "total", "share");
+}
+
+static tv_err print_precisions(const tv_model_config *model, tv_step_options options,
+                               const tv_caps *caps)
+{
+    uint64_t reference = 0;
+    print_memory_head("precision", "state");
+    for (int precision = 0; precision < TV_PRECISION_COUNT; precision++)
+        for (int i = 0; i < 2; i++) {
+            options.precision = (tv_precision)precision;
+            options.moments = i ? TV_BF16 : TV_F32;
+            TV_TRY(print_memory_row(tv_precision_get_info(options.precision)->name,
+                                    tv_moment_dtype_name(options.moments), model, &options, caps,
+                                    &reference));
+        }
+    return TV_OK;
+}
+
+// What each rank needs, in the configured precision.
+static tv_err print_strategies(const tv_config *config, const tv_model_config *model,
+                               tv_step_options options, const tv_caps *caps)
+{
+    static const uint32_t ranks[] = {1, 2, 4};
+    uint64_t reference = 0;
+    TV_TRY(tv_precision_parse(config->trainer.precision, &options.precision));
+    TV_TRY(tv_moment_dtype_parse(config->optimizer.state_precision, &options.moments));
+    if (options.precision == TV_PRECISION_AUTO)
+        options.precision = TV_PRECISION_32_TRUE;
+    options.bucket_bytes = (uint64_t)(config->trainer.bucket_cap_mb * (1 << 20));
+    printf("\neach of several ranks of one kind, in %s\n",
+           tv_precision_get_info(options.precision)->name);
+    print_memory_head("strategy", "ranks");
+    for (int i = 0; i < 6; i++) {
+        char count[16];
+        tv_strategy strategy = i < 3 ? TV_STRATEGY_DDP : TV_STRATEGY_ZERO1;
+        options.ranks = ranks[i % 3];
+        options.shard_optimizer = strategy == TV_STRATEGY_ZERO1 && options.ranks > 1;
+        snprintf(count, sizeof count, "%u", options.ranks);
+        TV_TRY(
+            print_memory_row(tv_strategy_name(strategy), count, model, &options, caps, &reference));
+    }
+    return TV_OK;
+}
+
+static tv_err print_memory_tables(const tv_config *config, const tv_device_info *info)
 {
     tv_model_config model;
-    uint64_t reference = 0;
     bool given = config->trainer.micro_batch_size != TV_AUTO;
     TV_TRY(read_model_config(config, &model));
     tv_step_options options = {.batch = given ? (uint32_t)config->trainer.micro_batch_size : 1,
                                .time = (uint32_t)config->data.seq_len,
                                .update = true};
-    printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n"
-           "%-11s %-5s %11s %11s %11s %11s %11s %7s %9s %8s\n",
+    printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n",
            tv_model_type_name(model.type), model.vocab_size, info->name, options.batch,
-           options.time, given ? "" : " (trainer.micro_batch_size is auto)", "precision", "state",
-           "weights", "masters", "gradients", "optimizer", "activations", "other", "total",
-           "share");
-    for (int precision = 0; precision < TV_PRECISION_COUNT; precision++)
-        for (int i = 0; i < 2; i++) {
-            options.precision = (tv_precision)precision;
-            options.moments = i ? TV_BF16 : TV_F32;
-            TV_TRY(print_memory_row(&model, &options, &info->caps, &reference));
-        }
-    return TV_OK;
+           options.time, given ? "" : " (trainer.micro_batch_size is auto)");
+    TV_TRY(print_precisions(&model, options, &info->caps));
+    return print_strategies(config, &model, options, &info->caps);
 }
 
 static tv_err print_memory(const tv_config *config)
@@ -179,7 +220,7 @@ static tv_err print_memory(const tv_config *config)
     tv_device *device = NULL;
     const char *mask = config->mask;
     TV_TRY(tv_device_open(config->device, mask[0] ? mask : NULL, &device));
-    tv_err err = print_memory_table(config, tv_device_get_info(device));
+    tv_err err = print_memory_tables(config, tv_device_get_info(device));
     tv_device_close(&device);
     return err;
 }
