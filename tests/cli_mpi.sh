@@ -122,6 +122,23 @@ if "$program" devices | grep -q opencl; then
   check "lavapipe and PoCL: the numbers of one rank" agree llama vendors 1e-4
 fi
 
+# ------------------------------------------------------------------------------------- compression
+
+# shellcheck disable=SC2317 # called by check
+differ() { # RUN RUN
+  ! agree "$@" >/dev/null
+}
+
+for strategy in ddp zero1; do
+  run=bf16-$strategy
+  ranks 3 train llama.yaml "${settings[@]}" "run_dir=$run" "trainer.strategy=$strategy" \
+    --device vulkan:0 trainer.gradient_compression=bf16 trainer.bucket_cap_mb=0.01 \
+    trainer.check_replicas_every_n_steps=10
+  expect_status "$strategy with gradients in 16 bits" 0
+  check "$run: nearly the numbers of one rank" agree llama "$run" 0.01
+  check "$run: gradients are rounded" differ llama "$run"
+done
+
 # ---------------------------------------------------------------------------------------- replicas
 
 drifting=(train llama.yaml "${settings[@]}" trainer.strategy=ddp --device vulkan:0

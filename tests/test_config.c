@@ -86,6 +86,7 @@ static const struct {
     {"trainer.micro_batch_size", "2"},
     {"trainer.strategy", "diloco"},
     {"trainer.bucket_cap_mb", "12.5"},
+    {"trainer.gradient_compression", "bf16"},
     {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},
     {"trainer.loss_scale", "1024.0"},

@@ -2,6 +2,7 @@
 #include "dist/exchange.h"
 
 #include "base/clock.h"
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/worker.h"
 
@@ -21,7 +22,7 @@ struct tv_exchange {
     tv_plan *plan;
     tv_comm *behind;
     tv_worker *worker;
-    bool scatter;
+    tv_exchange_options options;
     transport *transports; // one per parcel
     float *staging;
     double ready;
@@ -54,7 +55,7 @@ static uint32_t element_bytes(const transport *t)
 // Whether a rank is to receive piece r of the gradients.
 static bool is_wanted(const tv_exchange *e, uint32_t r)
 {
-    return !e->scatter || r == tv_comm_rank(e->behind);
+    return !e->options.scatter || r == tv_comm_rank(e->behind);
 }
 
 static transport *find_transport(const tv_exchange *e, const tv_parcel *parcel)
@@ -90,12 +91,12 @@ static void choose_places(tv_exchange *e)
     }
 }
 
-tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *comm, bool scatter,
-                          tv_exchange **exchange)
+tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *comm,
+                          const tv_exchange_options *options, tv_exchange **exchange)
 {
     tv_exchange *e = tv_alloc(1, sizeof *e);
     *e = (tv_exchange){
-        .buckets = buckets, .plan = plan, .behind = tv_comm_behind(comm), .scatter = scatter};
+        .buckets = buckets, .plan = plan, .behind = tv_comm_behind(comm), .options = *options};
     e->transports = tv_alloc(buckets->parcel_count, sizeof *e->transports);
     choose_places(e);
     tv_err err = tv_worker_create(&e->worker);
@@ -125,12 +126,96 @@ double tv_exchange_ready(const tv_exchange *e)
 
 // ----------------------------------------------------------------------------------- gradients
 
+// A parcel in 16 bits: pieces in rank order, each in whole words.
+typedef struct halves {
+    uint64_t *words; // [ranks] of each piece
+    uint32_t *all;   // of all pieces
+    uint32_t *own;   // this rank's piece, from every rank
+} halves;
+
+static halves halves_create(const transport *t)
+{
+    const tv_exchange *e = t->owner;
+    uint32_t ranks = e->buckets->ranks;
+    halves h = {.words = tv_alloc(ranks, sizeof *h.words)};
+    uint64_t total = 0;
+    for (uint32_t r = 0; r < ranks; r++)
+        total += h.words[r] = tv_div_up(t->parcel->owned[r], 2);
+    h.all = tv_alloc((size_t)total, sizeof *h.all);
+    h.own = tv_alloc((size_t)(ranks * h.words[tv_comm_rank(e->behind)]), sizeof *h.own);
+    return h;
+}
+
+static void halves_finish(halves *h)
+{
+    tv_free(h->words);
+    tv_free(h->all);
+    tv_free(h->own);
+}
+
+// Between the floats of a parcel and its words; `only`: one rank's piece, or all.
+static void convert(const transport *t, const halves *h, bool pack, int64_t only)
+{
+    float *values = t->gradients;
+    uint32_t *words = h->all;
+    for (uint32_t r = 0; r < t->owner->buckets->ranks; r++) {
+        size_t count = (size_t)t->parcel->owned[r];
+        if (pack && (only < 0 || only == r))
+            tv_halves_from_floats(true, values, (uint16_t *)words, count);
+        else if (!pack)
+            tv_floats_from_halves(true, (const uint16_t *)words, values, count);
+        values += count;
+        words += h->words[r];
+    }
+}
+
+// This rank's piece becomes the sum over the ranks, added in their order.
+static void add_own(const transport *t, const halves *h)
+{
+    const tv_exchange *e = t->owner;
+    uint32_t rank = tv_comm_rank(e->behind);
+    float *sums = t->gradients;
+    for (uint32_t r = 0; r < rank; r++)
+        sums += t->parcel->owned[r];
+    for (size_t i = 0; i < t->parcel->owned[rank]; i++) {
+        double sum = 0;
+        for (uint32_t r = 0; r < e->buckets->ranks; r++)
+            sum += tv_float_from_bf16(((const uint16_t *)(h->own + r * h->words[rank]))[i]);
+        sums[i] = (float)sum;
+    }
+}
+
+// What the owner of a piece hands out it takes in itself, so that all ranks have the same bits.
+static tv_err sum_in_halves(const transport *t)
+{
+    const tv_exchange *e = t->owner;
+    uint32_t ranks = e->buckets->ranks;
+    halves h = halves_create(t);
+    convert(t, &h, true, -1);
+    tv_err err = tv_comm_exchange(e->behind, h.all, h.words, h.own);
+    if (err == TV_OK)
+        add_own(t, &h);
+    if (err == TV_OK && !e->options.scatter) {
+        convert(t, &h, true, tv_comm_rank(e->behind));
+        for (uint32_t r = 0; r < ranks; r++)
+            h.words[r] *= sizeof *h.all;
+        err = tv_comm_all_gather(e->behind, h.all, h.words);
+        for (uint32_t r = 0; r < ranks; r++)
+            h.words[r] /= sizeof *h.all;
+        convert(t, &h, false, -1);
+    }
+    halves_finish(&h);
+    return err;
+}
+
 // On the worker's thread.
 static tv_err sum(void *context)
 {
     const transport *t = context;
     const tv_exchange *e = t->owner;
-    if (e->scatter)
+    if (e->options.bf16)
+        return sum_in_halves(t);
+    if (e->options.scatter)
         return tv_comm_reduce_scatter_f32(e->behind, t->gradients, t->parcel->owned);
     return tv_comm_sum_f32(e->behind, t->gradients, (size_t)t->parcel->elements);
 }

@@ -10,10 +10,15 @@
 
 typedef struct tv_exchange tv_exchange;
 
-// `comm` is not NULL; its second lane belongs to the exchange until that is destroyed. `scatter`:
-// each rank receives the sums of what it owns only. All arguments outlive it.
-tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *comm, bool scatter,
-                          tv_exchange **exchange);
+typedef struct tv_exchange_options {
+    bool scatter; // each rank receives the sums of what it owns only
+    bool bf16; // gradients travel as bfloat16, there and back; they are summed in double precision
+} tv_exchange_options;
+
+// `comm` is not NULL; its second lane belongs to the exchange until that is destroyed. All
+// arguments but the options outlive it.
+tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *comm,
+                          const tv_exchange_options *options, tv_exchange **exchange);
 void tv_exchange_destroy(tv_exchange **exchange);
 
 // Both are collective. A rank that failed before (`err`) or in them takes part all the same, so

@@ -293,9 +293,12 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
-    return s->graph->buckets ? tv_exchange_create(s->graph->buckets, s->plan, s->comm,
-                                                  is_sharded(s), &s->exchange)
-                             : TV_OK;
+    tv_exchange_options exchange = {
+        .scatter = is_sharded(s),
+        .bf16 = strcmp(s->config->trainer.gradient_compression, "bf16") == 0};
+    return s->graph->buckets
+               ? tv_exchange_create(s->graph->buckets, s->plan, s->comm, &exchange, &s->exchange)
+               : TV_OK;
 }
 
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
