@@ -425,21 +425,17 @@ static void print_hosts(const told *all, const char *texts, uint32_t ranks, bool
 // Rank 0 prints a list for each host, below its name.
 static tv_err print_together(tv_comm *comm, const char *text, size_t size, bool json)
 {
-    uint32_t ranks = tv_comm_size(comm), rank = tv_comm_rank(comm);
+    uint32_t ranks = tv_comm_size(comm);
     told mine = {.size = size}, *all = tv_alloc(ranks, sizeof *all);
-    uint64_t *sizes = tv_alloc(ranks, sizeof *sizes), total = 0, before = 0;
+    uint64_t *sizes = tv_alloc(ranks, sizeof *sizes), total = 0;
     snprintf(mine.host, sizeof mine.host, "%s", tv_comm_host(comm));
     tv_err err = tv_comm_gather(comm, &mine, sizeof mine, all);
-    for (uint32_t r = 0; r < ranks; r++) {
-        sizes[r] = all[r].size;
-        before += r < rank ? sizes[r] : 0;
-        total += sizes[r];
-    }
-    char *texts = tv_alloc((size_t)total + 1, 1);
-    memcpy(texts + before, text, size);
+    for (uint32_t r = 0; r < ranks; r++)
+        total += sizes[r] = all[r].size;
+    char *texts = tv_comm_rank(comm) == 0 ? tv_alloc((size_t)total + 1, 1) : NULL;
     if (err == TV_OK)
-        err = tv_comm_all_gather(comm, texts, sizes);
-    if (err == TV_OK && rank == 0)
+        err = tv_comm_collect(comm, text, sizes, texts);
+    if (err == TV_OK && texts)
         print_hosts(all, texts, ranks, json);
     tv_free(texts);
     tv_free(sizes);

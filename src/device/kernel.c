@@ -98,8 +98,7 @@ tv_err tv_device_kernel(tv_device *device, const tv_kernel_choice *choice, const
     return TV_OK;
 }
 
-// ---------------------------------------------------------------------------------- several at
-// once
+// ------------------------------------------------------------------------------ several at once
 
 // A kernel to be made; `line` says what failed.
 typedef struct job {

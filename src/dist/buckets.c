@@ -82,6 +82,13 @@ uint64_t tv_buckets_owned(const tv_buckets *buckets, uint32_t rank)
     return sum;
 }
 
+// Where an element of a parcel lies in a weight that takes elements [start, start + count) of it;
+// at the nearer end where it does not.
+static uint64_t place_within(uint64_t element, uint64_t start, uint64_t count)
+{
+    return element < start ? 0 : tv_min_size(element - start, count);
+}
+
 size_t tv_parcel_pieces(const tv_parcel *parcel, uint32_t rank, tv_piece *pieces)
 {
     uint64_t first = 0, start = 0;
@@ -90,11 +97,11 @@ size_t tv_parcel_pieces(const tv_parcel *parcel, uint32_t rank, tv_piece *pieces
         first += parcel->owned[r];
     uint64_t end = first + parcel->owned[rank];
     for (size_t i = 0; i < parcel->count; i++) {
-        uint64_t next = start + tv_tensor_count(parcel->weights[i]);
-        uint64_t from = first > start ? first : start, to = end < next ? end : next;
+        uint64_t all = tv_tensor_count(parcel->weights[i]);
+        uint64_t from = place_within(first, start, all), to = place_within(end, start, all);
         if (from < to)
-            pieces[count++] = (tv_piece){parcel->weights[i], from - start, to - from};
-        start = next;
+            pieces[count++] = (tv_piece){parcel->weights[i], from, to - from};
+        start += all;
     }
     return count;
 }
@@ -107,7 +114,7 @@ static void cut(const tv_parcel *parcel, size_t index, uint32_t ranks, uint64_t 
     cuts[0] = 0;
     for (uint32_t r = 0; r < ranks; r++) {
         end += parcel->owned[r];
-        cuts[r + 1] = end < start ? 0 : end - start < count ? end - start : count;
+        cuts[r + 1] = place_within(end, start, count);
     }
 }
 

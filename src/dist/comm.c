@@ -251,31 +251,6 @@ tv_err tv_comm_reduce_scatter_f32(tv_comm *comm, float *values, const uint64_t *
     return TV_OK;
 }
 
-static tv_err share(tv_comm *c, char *values, const uint64_t *sizes)
-{
-    uint64_t offset = 0;
-    c->sent += sizes[c->place.rank] * (c->place.size - 1);
-    for (uint32_t r = 0; r < c->place.size; r++)
-        offset += sizes[r];
-    bool small = offset <= INT_MAX;
-    offset = 0;
-    for (uint32_t r = 0; r < c->place.size; r++) {
-        if (small) {
-            c->offsets[r] = (int)offset;
-            c->counts[r] = (int)sizes[r];
-        } else {
-            TV_TRY(c->link->broadcast(c->lane, r, values + offset, sizes[r]));
-        }
-        offset += sizes[r];
-    }
-    return small ? c->link->share(c->lane, values, c->counts, c->offsets) : TV_OK;
-}
-
-tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes)
-{
-    return comm ? note(comm, share(comm, values, sizes)) : TV_OK;
-}
-
 // Counts or sizes, and where they begin, in the transport's numbers; their sum.
 static uint64_t lay_out(tv_comm *c, const uint64_t *counts)
 {
@@ -287,6 +262,27 @@ static uint64_t lay_out(tv_comm *c, const uint64_t *counts)
     }
     TV_CHECK(offset <= INT_MAX, "%llu are too many at once", (unsigned long long)offset);
     return offset;
+}
+
+// What MPI's numbers cannot count goes from one rank after the other.
+static tv_err share(tv_comm *c, char *values, const uint64_t *sizes)
+{
+    uint64_t total = 0;
+    c->sent += sizes[c->place.rank] * (c->place.size - 1);
+    for (uint32_t r = 0; r < c->place.size; r++)
+        total += sizes[r];
+    if (total <= INT_MAX) {
+        lay_out(c, sizes);
+        return c->link->share(c->lane, values, c->counts, c->offsets);
+    }
+    for (uint32_t r = 0; r < c->place.size; values += sizes[r++])
+        TV_TRY(c->link->broadcast(c->lane, r, values, sizes[r]));
+    return TV_OK;
+}
+
+tv_err tv_comm_all_gather(tv_comm *comm, void *values, const uint64_t *sizes)
+{
+    return comm ? note(comm, share(comm, values, sizes)) : TV_OK;
 }
 
 tv_err tv_comm_exchange(tv_comm *comm, const uint32_t *words, const uint64_t *counts,

@@ -128,19 +128,24 @@ double tv_exchange_ready(const tv_exchange *e)
 
 // A parcel in 16 bits: pieces in rank order, each in whole words.
 typedef struct halves {
-    uint64_t *words; // [ranks] of each piece
-    uint32_t *all;   // of all pieces
-    uint32_t *own;   // this rank's piece, from every rank
+    uint64_t *words; // [ranks] of each piece, and its bytes
+    uint64_t *sizes;
+    uint32_t *all; // of all pieces
+    uint32_t *own; // this rank's piece, from every rank
 } halves;
 
 static halves halves_create(const transport *t)
 {
     const tv_exchange *e = t->owner;
     uint32_t ranks = e->buckets->ranks;
-    halves h = {.words = tv_alloc(ranks, sizeof *h.words)};
+    halves h = {.words = tv_alloc(ranks, sizeof *h.words),
+                .sizes = tv_alloc(ranks, sizeof *h.sizes)};
     uint64_t total = 0;
-    for (uint32_t r = 0; r < ranks; r++)
-        total += h.words[r] = tv_div_up(t->parcel->owned[r], 2);
+    for (uint32_t r = 0; r < ranks; r++) {
+        h.words[r] = tv_div_up(t->parcel->owned[r], 2);
+        h.sizes[r] = h.words[r] * sizeof *h.all;
+        total += h.words[r];
+    }
     h.all = tv_alloc((size_t)total, sizeof *h.all);
     h.own = tv_alloc((size_t)(ranks * h.words[tv_comm_rank(e->behind)]), sizeof *h.own);
     return h;
@@ -149,6 +154,7 @@ static halves halves_create(const transport *t)
 static void halves_finish(halves *h)
 {
     tv_free(h->words);
+    tv_free(h->sizes);
     tv_free(h->all);
     tv_free(h->own);
 }
@@ -189,7 +195,6 @@ static void add_own(const transport *t, const halves *h)
 static tv_err sum_in_halves(const transport *t)
 {
     const tv_exchange *e = t->owner;
-    uint32_t ranks = e->buckets->ranks;
     halves h = halves_create(t);
     convert(t, &h, true, -1);
     tv_err err = tv_comm_exchange(e->behind, h.all, h.words, h.own);
@@ -197,11 +202,7 @@ static tv_err sum_in_halves(const transport *t)
         add_own(t, &h);
     if (err == TV_OK && !e->options.scatter) {
         convert(t, &h, true, tv_comm_rank(e->behind));
-        for (uint32_t r = 0; r < ranks; r++)
-            h.words[r] *= sizeof *h.all;
-        err = tv_comm_all_gather(e->behind, h.all, h.words);
-        for (uint32_t r = 0; r < ranks; r++)
-            h.words[r] /= sizeof *h.all;
+        err = tv_comm_all_gather(e->behind, h.all, h.sizes);
         convert(t, &h, false, -1);
     }
     halves_finish(&h);

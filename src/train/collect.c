@@ -8,19 +8,24 @@ typedef struct wish {
     uint64_t tensor, first, count;
 } wish;
 
-// A rank that cannot read its part sends something all the same, and then says so.
+// All ranks send what they hold of a window to rank 0; `out` is NULL elsewhere. A rank that cannot
+// read its part sends something all the same, and then says so.
 static tv_err send_parts(tv_collect *c, const tv_tensor *tensor, uint64_t first, uint64_t count,
                          float *out)
 {
     const tv_sharding *s = tensor->sharding;
+    uint32_t rank = tv_comm_rank(c->comm);
     uint64_t *sizes = tv_alloc(s->ranks, sizeof *sizes);
     for (uint32_t r = 0; r < s->ranks; r++) {
         uint64_t from = tv_max_size(s->cuts[r], first);
         uint64_t end = tv_min_size(s->cuts[r + 1], first + count);
         sizes[r] = from < end ? (end - from) * sizeof *out : 0;
     }
-    tv_err err = tv_plan_read(c->plan, tensor, first, count, out);
-    tv_err sent = tv_comm_all_gather(c->comm, out, sizes);
+    uint64_t own = sizes[rank] / sizeof *out, from = tv_max_size(s->cuts[rank], first);
+    float *part = tv_alloc((size_t)own, sizeof *part);
+    tv_err err = own ? tv_plan_read(c->plan, tensor, from, own, part) : TV_OK;
+    tv_err sent = tv_comm_collect(c->comm, part, sizes, out);
+    tv_free(part);
     tv_free(sizes);
     err = tv_comm_agree(c->comm, sent == TV_OK ? err : sent);
     c->failed = err != TV_OK;
@@ -50,9 +55,6 @@ tv_err tv_collect_serve(tv_collect *c)
         TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
         if (w.count == 0)
             return TV_OK;
-        float *values = tv_alloc((size_t)w.count, sizeof *values);
-        tv_err err = send_parts(c, c->graph->tensors[w.tensor], w.first, w.count, values);
-        tv_free(values);
-        TV_TRY(err);
+        TV_TRY(send_parts(c, c->graph->tensors[w.tensor], w.first, w.count, NULL));
     }
 }

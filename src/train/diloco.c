@@ -370,8 +370,7 @@ bool tv_diloco_take_news(tv_diloco *d, tv_text *line)
     return true;
 }
 
-// ---------------------------------------------------------------------------- the shared
-// parameters
+// --------------------------------------------------------------------------- shared parameters
 
 // At shared_step the device holds them already, with nothing on its way.
 tv_err tv_diloco_show_shared(tv_diloco *d, uint64_t step)
