@@ -1,6 +1,6 @@
 // Communication: a run of one rank, launches that cannot work, and three ranks under mpirun, which
 // run this very program with the argument "rank".
-#include "harness/harness.h"
+#include "harness/ranks.h"
 
 #include "base/memory.h"
 #include "base/worker.h"
@@ -16,15 +16,6 @@ enum { RANKS = 3, MANY = (1 << 20) + 12345 }; // more than is summed at a time
 static char self[1024];
 
 // ----------------------------------------------------------------------------------- every rank
-
-#define REQUIRE(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: not true: %s (%s)\n", __FILE__, __LINE__, #cond,               \
-                    tv_error_message());                                                           \
-            exit(3);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 // Values whose float sum depends on the order in which they are added.
 static float value_of(uint32_t rank, size_t i)
@@ -196,14 +187,6 @@ static int run_abort(void)
 
 // ---------------------------------------------------------------------------------------- tests
 
-static bool has_mpi(void)
-{
-    char library[128];
-    tv_comm_describe(library);
-    assert_true(library[0]);
-    return strcmp(library, "not built in") != 0;
-}
-
 static void test_one_rank(void **state)
 {
     (void)state;
@@ -242,7 +225,7 @@ static void test_launch_without_mpi(void **state)
 {
     (void)state;
     tv_comm *comm;
-    if (has_mpi())
+    if (tv_test_has_mpi())
         skip();
     setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
     assert_int_equal(tv_comm_open(&comm), TV_ENET);
@@ -252,36 +235,18 @@ static void test_launch_without_mpi(void **state)
     unsetenv("OMPI_COMM_WORLD_SIZE");
 }
 
-static int mpirun(const char *what)
-{
-    char command[2048];
-    snprintf(command, sizeof command,
-             "LSAN_OPTIONS=detect_leaks=0 timeout 100 mpirun --allow-run-as-root --oversubscribe "
-             "--bind-to none --mca btl self,vader,tcp -n %d %s %s </dev/null",
-             RANKS, self, what);
-    return system(command);
-}
-
-static void require_mpirun(void)
-{
-    if (has_mpi() && system("command -v mpirun >/dev/null") == 0)
-        return;
-    print_message("skipped: mpirun is missing, or this build has no MPI\n");
-    skip();
-}
-
 static void test_three_ranks(void **state)
 {
     (void)state;
-    require_mpirun();
-    assert_int_equal(mpirun("rank"), 0);
+    tv_test_require_mpirun();
+    assert_int_equal(tv_test_mpirun(RANKS, self, "rank"), 0);
 }
 
 static void test_abort(void **state)
 {
     (void)state;
-    require_mpirun();
-    assert_int_equal(mpirun("abort 2>/dev/null"), 28 << 8);
+    tv_test_require_mpirun();
+    assert_int_equal(tv_test_mpirun(RANKS, self, "abort 2>/dev/null"), 28 << 8);
 }
 
 int main(int argc, char **argv)

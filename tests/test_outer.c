@@ -1,6 +1,6 @@
 // What travels between ranks in few bits, and the outer optimizer: alone, and on three ranks under
 // mpirun, which run this very program with the argument "rank".
-#include "harness/harness.h"
+#include "harness/ranks.h"
 
 #include "base/memory.h"
 #include "dist/outer.h"
@@ -13,15 +13,6 @@
 enum { RANKS = 3, COUNT = 1000, ROUNDS = 20 };
 
 static char self[1024];
-
-#define REQUIRE(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: not true: %s (%s)\n", __FILE__, __LINE__, #cond,               \
-                    tv_error_message());                                                           \
-            exit(3);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void fill(uint64_t stream, float *values, size_t count)
 {
@@ -301,17 +292,8 @@ static int run_rank(void)
 static void test_three_ranks(void **state)
 {
     (void)state;
-    char library[128], command[2048];
-    tv_comm_describe(library);
-    if (strcmp(library, "not built in") == 0 || system("command -v mpirun >/dev/null") != 0) {
-        print_message("skipped: mpirun is missing, or this build has no MPI\n");
-        skip();
-    }
-    snprintf(command, sizeof command,
-             "LSAN_OPTIONS=detect_leaks=0 timeout 100 mpirun --allow-run-as-root --oversubscribe "
-             "--bind-to none --mca btl self,vader,tcp -n %d %s rank </dev/null",
-             RANKS, self);
-    assert_int_equal(system(command), 0);
+    tv_test_require_mpirun();
+    assert_int_equal(tv_test_mpirun(RANKS, self, "rank"), 0);
 }
 
 int main(int argc, char **argv)
