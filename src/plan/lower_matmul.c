@@ -90,12 +90,14 @@ size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
     return count > 0 ? count : add_families(lowering, p, true, variants);
 }
 
-// Of the second matrix of an epilogue, or an absent one.
-static tv_window other_window(const tv_product *p)
+// Of the second matrix of an epilogue, or an absent one. The slot is one that kernels can write,
+// and validation layers judge by that: what only reads it waits for other readers, too.
+static tv_window other_window(const tv_product *p, tv_access of_c)
 {
-    return p->other ? tv_rows(p->other, p->c_first, p->c_rows,
-                              p->epilogue == TV_EPILOGUE_GELU_KEEP ? TV_WRITE : TV_READ)
-                    : tv_rows(p->a, p->a_first, p->a_rows, TV_READ);
+    if (!p->other)
+        return tv_rows(p->c, p->c_first, p->c_rows, of_c);
+    return tv_rows(p->other, p->c_first, p->c_rows,
+                   p->epilogue == TV_EPILOGUE_GELU_KEEP ? TV_WRITE : TV_READ_WRITE);
 }
 
 static tv_variant choose_variant(const tv_lowering *lowering, const tv_product *p)
@@ -108,14 +110,15 @@ static tv_variant choose_variant(const tv_lowering *lowering, const tv_product *
 static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_product *p,
                          const tv_variant *v)
 {
+    tv_access of_c = p->accumulate ? TV_READ_WRITE : TV_WRITE;
     tv_launch launch = {
         .choice = v->choice,
         .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
                     tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
-                    tv_rows(p->c, p->c_first, p->c_rows, p->accumulate ? TV_READ_WRITE : TV_WRITE),
+                    tv_rows(p->c, p->c_first, p->c_rows, of_c),
                     p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
                             : tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
-                    other_window(p)},
+                    other_window(p, of_c)},
         .window_count = 5,
         .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,

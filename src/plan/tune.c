@@ -197,11 +197,12 @@ static tv_err record(tv_tuner *t, const stand_in *s, const tv_variant *v, tv_buf
         .args.u = {p->m, p->n, p->k, s->a.columns, s->b.columns, s->c.columns},
         .work = 2.0 * p->m * p->n * p->k,
         .label = "tuning"};
-    const tv_tensor *tensors[] = {&s->a, &s->b, &s->c, &s->a, &s->b};
+    const tv_tensor *tensors[] = {&s->a, &s->b, &s->c, &s->a, &s->c};
+    static const int places[] = {0, 1, 2, 0, 2};
     for (int i = 0; i < 5; i++) {
         choice.storage[i] = tv_storage_type(tensors[i]->dtype);
-        dispatch.bindings[i] = (tv_binding){buffer, s->offsets[i % 3], s->bytes[i % 3],
-                                            i == 2 ? TV_READ_WRITE : TV_READ};
+        dispatch.bindings[i] = (tv_binding){buffer, s->offsets[places[i]], s->bytes[places[i]],
+                                            places[i] == 2 ? TV_READ_WRITE : TV_READ};
     }
     TV_TRY(tv_device_kernel(t->device, &choice, &dispatch.kernel));
     for (int i = 0; i < REPEATS; i++) {
