@@ -66,9 +66,14 @@ for model in gpt2 llama; do
   check "$model-uneven: the shares" grep -q "rank 0 3 sequences, rank 1 1\$" "$model-uneven/log.txt"
   same_numbers "$model" 3 three trainer.micro_batch_size=1 trainer.strategy=ddp # 2 + 1 + 1
   same_numbers "$model" 4 four trainer.strategy=zero1 trainer.bucket_cap_mb=0.05
+  same_numbers "$model" 2 zero2 trainer.strategy=zero2 "trainer.balance=[3,1]"
+  same_numbers "$model" 3 fsdp trainer.strategy=fsdp trainer.micro_batch_size=1
   [ "$model" = llama ] || same_numbers gpt2 1 alone
 done
-same_numbers llama 3 idle "trainer.balance=[1,0,2.5]"
+for strategy in auto zero2 fsdp; do
+  same_numbers llama 3 "idle-$strategy" "trainer.balance=[1,0,2.5]" "trainer.strategy=$strategy"
+done
+same_numbers llama 4 four-fsdp trainer.strategy=fsdp
 ranks 3 train llama.yaml "${settings[@]}" run_dir=again trainer.micro_batch_size=1 \
   trainer.strategy=ddp trainer.bucket_cap_mb=0.01
 check "llama on 3 ranks again, in small buckets: the same bits" \
@@ -120,6 +125,10 @@ if "$program" devices | grep -q opencl; then
   check "lavapipe and PoCL: each weight has one owner" grep -q "strategy zero1, chosen because" \
     vendors/log.txt
   check "lavapipe and PoCL: the numbers of one rank" agree llama vendors 1e-4
+  ranks 2 train llama.yaml "${settings[@]}" --device vulkan:0,opencl:0 run_dir=vendors-fsdp \
+    trainer.strategy=fsdp
+  expect_status "lavapipe and PoCL, fsdp" 0
+  check "lavapipe and PoCL, fsdp: the numbers of one rank" agree llama vendors-fsdp 1e-4
 fi
 
 # ------------------------------------------------------------------------------------- compression
@@ -129,7 +138,7 @@ differ() { # RUN RUN
   ! agree "$@" >/dev/null
 }
 
-for strategy in ddp zero1; do
+for strategy in ddp zero1 zero2 fsdp; do
   run=bf16-$strategy
   ranks 3 train llama.yaml "${settings[@]}" "run_dir=$run" "trainer.strategy=$strategy" \
     --device vulkan:0 trainer.gradient_compression=bf16 trainer.bucket_cap_mb=0.01 \
@@ -154,11 +163,11 @@ check "a line says so" grep -q "step 10: the weights of rank 0 on .* of rank 1 o
 # ------------------------------------------------------------------------- another number of ranks
 
 settings=(train llama.yaml --quiet trainer.max_steps=50 run_dir=moved)
-TRIVIUM_FAULT=lost:60 ranks 3 "${settings[@]}"
+TRIVIUM_FAULT=lost:200 ranks 3 "${settings[@]}" trainer.strategy=fsdp
 expect_failure "a device lost in the middle" 75 "lost"
 check "checkpoints are left" test -d moved/checkpoints
 ranks 2 "${settings[@]}" --resume auto trainer.strategy=zero1
-expect_status "resumed on 2 ranks, with the other strategy" 0
+expect_status "resumed on 2 ranks, with another strategy" 0
 check "resumed on 2 ranks: the numbers of one rank" agree llama moved
 expect "a finished run resumes on one" 0 "${settings[@]}" --resume auto
 

@@ -104,6 +104,13 @@ static void test_every_element_has_one_owner(void **state)
             assert_int_equal(graph->buckets->bucket_count, 1);
         tv_step_graph_destroy(&graph);
     }
+    tv_step_graph *units = make_graph(3, 1);
+    tv_buckets_destroy(&units->buckets);
+    units->buckets = tv_buckets_of_units(units->model->weights, units->model->weight_count,
+                                         (double[]){1, 1, 1}, 3);
+    check_graph(units, 3);
+    assert_int_equal(units->buckets->bucket_count, 3 + 4); // layers; wte, wpe and the last norm
+    tv_step_graph_destroy(&units);
     tv_step_graph *alone = make_graph(1, 1);
     assert_null(alone->buckets);
     tv_step_graph_destroy(&alone);

@@ -179,6 +179,8 @@ static tv_err print_strategies(const tv_config *config, const tv_model_config *m
                                tv_step_options options, const tv_caps *caps)
 {
     static const uint32_t ranks[] = {1, 2, 4};
+    static const tv_strategy shown[] = {TV_STRATEGY_DDP, TV_STRATEGY_ZERO1, TV_STRATEGY_ZERO2,
+                                        TV_STRATEGY_FSDP};
     uint64_t reference = 0;
     TV_TRY(tv_precision_parse(config->trainer.precision, &options.precision));
     TV_TRY(tv_moment_dtype_parse(config->optimizer.state_precision, &options.moments));
@@ -188,11 +190,11 @@ static tv_err print_strategies(const tv_config *config, const tv_model_config *m
     printf("\neach of several ranks of one kind, in %s\n",
            tv_precision_get_info(options.precision)->name);
     print_memory_head("strategy", "ranks");
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 12; i++) {
         char count[16];
-        tv_strategy strategy = i < 3 ? TV_STRATEGY_DDP : TV_STRATEGY_ZERO1;
+        tv_strategy strategy = shown[i / 3];
         options.ranks = ranks[i % 3];
-        options.shard_optimizer = strategy == TV_STRATEGY_ZERO1 && options.ranks > 1;
+        options.sharded = options.ranks > 1 ? tv_strategy_sharded(strategy) : TV_SHARDED_NONE;
         snprintf(count, sizeof count, "%u", options.ranks);
         TV_TRY(
             print_memory_row(tv_strategy_name(strategy), count, model, &options, caps, &reference));

@@ -183,9 +183,7 @@ static const uint32_t *add_watches(tv_buckets *b, tv_graph *graph, size_t first,
     return watches;
 }
 
-tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t count,
-                              const uint32_t *phases, size_t phase_count, uint64_t bytes,
-                              const double *shares, uint32_t ranks)
+static tv_buckets *create(tv_tensor *const *weights, size_t count, uint32_t ranks)
 {
     tv_buckets *b = tv_alloc(1, sizeof *b);
     b->ranks = ranks;
@@ -193,21 +191,53 @@ tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t
     b->weights = tv_alloc(count, sizeof *b->weights);
     b->parcels = tv_alloc(count, sizeof *b->parcels);
     b->buckets = tv_alloc(count, sizeof *b->buckets);
+    for (size_t i = 0; i < count; i++) {
+        b->weights[i] = weights[i];
+        b->elements += tv_tensor_count(weights[i]);
+    }
+    return b;
+}
+
+// Weights [first, end) become a bucket.
+static void add_bucket(tv_buckets *b, size_t first, size_t end, const uint32_t *watches,
+                       const double *shares)
+{
+    tv_bucket *bucket = &b->buckets[b->bucket_count++];
+    bucket->parcels = b->parcels + b->parcel_count;
+    bucket->watches = watches;
+    collect_small(b, first, end);
+    make_parcels(b, first, end, shares);
+    bucket->count = (size_t)(b->parcels + b->parcel_count - bucket->parcels);
+}
+
+tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t count,
+                              const uint32_t *phases, size_t phase_count, uint64_t bytes,
+                              const double *shares, uint32_t ranks)
+{
+    tv_buckets *b = create(weights, count, ranks);
     sort_weights(b, graph, weights, phases[0]);
     uint64_t gathered = 0;
     for (size_t i = 0, first = 0; i < count; i++) {
         gathered += tv_tensor_count(b->weights[i]);
-        b->elements += tv_tensor_count(b->weights[i]);
         if (gathered * sizeof(float) < bytes && i + 1 < count)
             continue;
-        tv_bucket *bucket = &b->buckets[b->bucket_count++];
-        bucket->parcels = b->parcels + b->parcel_count;
-        bucket->watches = add_watches(b, graph, first, i + 1, phases, phase_count);
-        collect_small(b, first, i + 1);
-        make_parcels(b, first, i + 1, shares);
-        bucket->count = (size_t)(b->parcels + b->parcel_count - bucket->parcels);
+        const uint32_t *watches = add_watches(b, graph, first, i + 1, phases, phase_count);
+        add_bucket(b, first, i + 1, watches, shares);
         first = i + 1;
         gathered = 0;
+    }
+    return b;
+}
+
+tv_buckets *tv_buckets_of_units(tv_tensor *const *weights, size_t count, const double *shares,
+                                uint32_t ranks)
+{
+    tv_buckets *b = create(weights, count, ranks);
+    for (size_t i = 0, end; i < count; i = end) {
+        uint32_t unit = weights[i]->unit;
+        for (end = i + 1; end < count && unit != 0 && weights[end]->unit == unit; end++)
+            ;
+        add_bucket(b, i, end, NULL, shares);
     }
     return b;
 }

@@ -18,7 +18,7 @@ typedef struct tv_parcel {
 typedef struct tv_bucket {
     const tv_parcel *parcels;
     size_t count;
-    const uint32_t *watches; // [passes] see tv_graph_watch
+    const uint32_t *watches; // [passes] see tv_graph_watch; NULL where buckets are units
 } tv_bucket;
 
 typedef struct tv_buckets {
@@ -46,6 +46,10 @@ enum { TV_PIECE_UNIT = 128 }; // pieces start at multiples, so that windows on t
 tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t count,
                               const uint32_t *phases, size_t phase_count, uint64_t bytes,
                               const double *shares, uint32_t ranks);
+// The same with a bucket for each unit, whose weights follow one another, and for each weight of
+// none: for passes in sections (graph/sections.h). No watches.
+tv_buckets *tv_buckets_of_units(tv_tensor *const *weights, size_t count, const double *shares,
+                                uint32_t ranks);
 void tv_buckets_destroy(tv_buckets **buckets);
 
 // Elements that a rank owns.

@@ -2,9 +2,9 @@
 #include "dist/exchange.h"
 
 #include "base/clock.h"
-#include "base/half.h"
 #include "base/memory.h"
 #include "base/worker.h"
+#include "dist/halves.h"
 
 #include <stdio.h>
 
@@ -64,21 +64,22 @@ static transport *find_transport(const tv_exchange *e, const tv_parcel *parcel)
 }
 
 // The device's own memory where the host sees it and one weight is all; else staging. Ranks need
-// not choose alike.
+// not choose alike. Sharded gradients do not travel here (carrier.h).
 static void choose_places(tv_exchange *e)
 {
+    bool sharded = e->buckets->weights[0]->gradient->sharding != NULL;
     uint64_t staged = 0;
     for (size_t i = 0; i < e->buckets->parcel_count; i++) {
         transport *t = &e->transports[i];
         const tv_parcel *parcel = t->parcel = &e->buckets->parcels[i];
         t->owner = e;
         if (parcel->count == 1) {
-            t->gradients = tv_plan_host(e->plan, parcel->weights[0]->gradient);
+            t->gradients = sharded ? NULL : tv_plan_host(e->plan, parcel->weights[0]->gradient);
             t->weights = tv_plan_host(e->plan, parcel->weights[0]);
         }
-        t->gradients_there = t->gradients != NULL;
+        t->gradients_there = sharded || t->gradients != NULL;
         t->weights_there = t->weights != NULL;
-        staged += t->gradients && t->weights ? 0 : parcel->elements;
+        staged += t->gradients_there && t->weights_there ? 0 : parcel->elements;
     }
     e->staging = tv_alloc((size_t)staged, sizeof *e->staging);
     float *at = e->staging;
@@ -126,96 +127,13 @@ double tv_exchange_ready(const tv_exchange *e)
 
 // ----------------------------------------------------------------------------------- gradients
 
-// A parcel in 16 bits: pieces in rank order, each in whole words.
-typedef struct halves {
-    uint64_t *words; // [ranks] of each piece, and its bytes
-    uint64_t *sizes;
-    uint32_t *all; // of all pieces
-    uint32_t *own; // this rank's piece, from every rank
-} halves;
-
-static halves halves_create(const transport *t)
-{
-    const tv_exchange *e = t->owner;
-    uint32_t ranks = e->buckets->ranks;
-    halves h = {.words = tv_alloc(ranks, sizeof *h.words),
-                .sizes = tv_alloc(ranks, sizeof *h.sizes)};
-    uint64_t total = 0;
-    for (uint32_t r = 0; r < ranks; r++) {
-        h.words[r] = tv_div_up(t->parcel->owned[r], 2);
-        h.sizes[r] = h.words[r] * sizeof *h.all;
-        total += h.words[r];
-    }
-    h.all = tv_alloc((size_t)total, sizeof *h.all);
-    h.own = tv_alloc((size_t)(ranks * h.words[tv_comm_rank(e->behind)]), sizeof *h.own);
-    return h;
-}
-
-static void halves_finish(halves *h)
-{
-    tv_free(h->words);
-    tv_free(h->sizes);
-    tv_free(h->all);
-    tv_free(h->own);
-}
-
-// Between the floats of a parcel and its words; `only`: one rank's piece, or all.
-static void convert(const transport *t, const halves *h, bool pack, int64_t only)
-{
-    float *values = t->gradients;
-    uint32_t *words = h->all;
-    for (uint32_t r = 0; r < t->owner->buckets->ranks; r++) {
-        size_t count = (size_t)t->parcel->owned[r];
-        if (pack && (only < 0 || only == r))
-            tv_halves_from_floats(true, values, (uint16_t *)words, count);
-        else if (!pack)
-            tv_floats_from_halves(true, (const uint16_t *)words, values, count);
-        values += count;
-        words += h->words[r];
-    }
-}
-
-// This rank's piece becomes the sum over the ranks, added in their order.
-static void add_own(const transport *t, const halves *h)
-{
-    const tv_exchange *e = t->owner;
-    uint32_t rank = tv_comm_rank(e->behind);
-    float *sums = t->gradients;
-    for (uint32_t r = 0; r < rank; r++)
-        sums += t->parcel->owned[r];
-    for (size_t i = 0; i < t->parcel->owned[rank]; i++) {
-        double sum = 0;
-        for (uint32_t r = 0; r < e->buckets->ranks; r++)
-            sum += tv_float_from_bf16(((const uint16_t *)(h->own + r * h->words[rank]))[i]);
-        sums[i] = (float)sum;
-    }
-}
-
-// What the owner of a piece hands out it takes in itself, so that all ranks have the same bits.
-static tv_err sum_in_halves(const transport *t)
-{
-    const tv_exchange *e = t->owner;
-    halves h = halves_create(t);
-    convert(t, &h, true, -1);
-    tv_err err = tv_comm_exchange(e->behind, h.all, h.words, h.own);
-    if (err == TV_OK)
-        add_own(t, &h);
-    if (err == TV_OK && !e->options.scatter) {
-        convert(t, &h, true, tv_comm_rank(e->behind));
-        err = tv_comm_all_gather(e->behind, h.all, h.sizes);
-        convert(t, &h, false, -1);
-    }
-    halves_finish(&h);
-    return err;
-}
-
 // On the worker's thread.
 static tv_err sum(void *context)
 {
     const transport *t = context;
     const tv_exchange *e = t->owner;
     if (e->options.bf16)
-        return sum_in_halves(t);
+        return tv_halves_sum(e->behind, t->gradients, t->parcel->owned, !e->options.scatter);
     if (e->options.scatter)
         return tv_comm_reduce_scatter_f32(e->behind, t->gradients, t->parcel->owned);
     return tv_comm_sum_f32(e->behind, t->gradients, (size_t)t->parcel->elements);

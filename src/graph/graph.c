@@ -17,10 +17,18 @@ const tv_op_info *tv_op_get_info(tv_op op)
     return &op_infos[op];
 }
 
+static uint32_t add_phase(tv_graph *graph, bool new_pass)
+{
+    uint32_t before = graph->phase, phase = graph->phase_count++;
+    TV_RESERVE(graph->passes, graph->pass_capacity, graph->phase_count);
+    graph->passes[phase] = new_pass ? phase : graph->passes[before];
+    return graph->phase = phase;
+}
+
 tv_graph *tv_graph_create(void)
 {
     tv_graph *graph = tv_alloc(1, sizeof *graph);
-    graph->phase_count = 1;
+    add_phase(graph, true);
     return graph;
 }
 
@@ -32,20 +40,25 @@ void tv_graph_destroy(tv_graph **graph)
     tv_free((*graph)->tensors);
     tv_free((*graph)->nodes);
     tv_free((*graph)->watches);
+    tv_free((*graph)->passes);
     tv_free(*graph);
     *graph = NULL;
 }
 
 uint32_t tv_graph_new_phase(tv_graph *graph)
 {
-    graph->phase = graph->phase_count++;
-    return graph->phase;
+    return add_phase(graph, true);
+}
+
+uint32_t tv_graph_new_section(tv_graph *graph)
+{
+    return add_phase(graph, false);
 }
 
 void tv_graph_fresh_gradients(tv_graph *graph)
 {
-    TV_CHECK(graph->phase < 64 && graph->fresh == 0, "phase %u cannot start afresh", graph->phase);
-    graph->fresh = UINT64_C(1) << graph->phase;
+    TV_CHECK(graph->phase > 0 && graph->fresh == 0, "phase %u cannot start afresh", graph->phase);
+    graph->fresh = graph->phase;
 }
 
 uint32_t tv_graph_watch(tv_graph *graph, uint32_t phase, tv_tensor *const *tensors, size_t count)

@@ -33,6 +33,11 @@ typedef enum tv_kind {
 typedef struct tv_tensor tv_tensor;
 typedef struct tv_node tv_node;
 
+// Programs one after the other, both included.
+typedef struct tv_span {
+    uint32_t first, last; // phases
+} tv_span;
+
 // A tensor of which each rank of a run holds other elements, in rank order.
 typedef struct tv_sharding {
     uint32_t ranks;
@@ -49,6 +54,9 @@ struct tv_tensor {
     tv_kind kind;
     uint32_t rows, columns;
     uint32_t rank; // of tensors of a kind that persist: lower ones are placed first, 0 at first
+    uint32_t unit; // of a weight and its gradient: the part of the model that they belong to,
+                   // whose weights are used together; 0: no such part
+    const tv_span *span;         // of a stand-in (sections.h): it has memory then only. Else NULL
     tv_tensor *gradient;         // of a weight, or the gradient built so far by tv_graph_backward
     tv_tensor *master;           // of a weight: its float copy, NULL where the weight is its own
     const tv_sharding *sharding; // the tensor itself has then no memory and stands in no node
@@ -90,7 +98,7 @@ typedef enum tv_layout {
     TV_TN, // A is stored [K,M]
 } tv_layout;
 
-enum { TV_NODE_INPUTS = 7, TV_NODE_OUTPUTS = 4 };
+enum { TV_NODE_INPUTS = 7, TV_NODE_OUTPUTS = 5 };
 
 struct tv_node {
     tv_op op;
@@ -117,7 +125,9 @@ typedef struct tv_graph {
     size_t watch_count, watch_capacity;
     uint32_t phase; // of nodes added next
     uint32_t phase_count;
-    uint64_t fresh;   // bit per phase: its gradients start afresh
+    uint32_t *passes; // by phase: the first one of its pass
+    size_t pass_capacity;
+    uint32_t fresh;   // the phase whose gradients start afresh; 0: none
     tv_dtype storage; // of weights and of activations, except small statistics; TV_F32 at first
 } tv_graph;
 
@@ -132,11 +142,16 @@ tv_graph *tv_graph_create(void);
 void tv_graph_destroy(tv_graph **graph); // and its nodes and tensors
 
 // Nodes added from now on form another program. Activations do not survive from one program to the
-// next; all other tensors do. Returns its number, counted from 0; a new graph is in phase 0.
+// next; all other tensors do. It is a pass of its own. Returns its number, counted from 0; a new
+// graph is in phase 0.
 uint32_t tv_graph_new_phase(tv_graph *graph);
 
+// The same, but of the same pass: its program runs right behind that of the current phase, whose
+// activations survive.
+uint32_t tv_graph_new_section(tv_graph *graph);
+
 // Nodes of the current phase find the gradients of all weights to be 0, whatever they were before:
-// nothing need clear them. For one phase, below 64.
+// nothing need clear them. For one phase behind the first. Those of sections always do.
 void tv_graph_fresh_gradients(tv_graph *graph);
 
 // The program of `phase` shall tell when it has written the last of these tensors, which persist.

@@ -200,7 +200,7 @@ tv_tensor *tv_linear_cross_entropy(tv_graph *graph, tv_tensor *x, tv_tensor *w, 
     if (backward)
         dx = tv_activation(graph, x->rows, x->columns, "loss.dx");
     tv_graph_add(graph, TV_OP_LINEAR_CROSS_ENTROPY, &attrs, (tv_tensor *[]){x, w, targets, step},
-                 (tv_tensor *[]){loss, dx, logits, dlogits});
+                 (tv_tensor *[]){loss, dx, logits, dlogits, backward ? w->gradient : NULL});
     return loss;
 }
 
@@ -224,6 +224,12 @@ static tv_attrs held_elements(const tv_tensor *state)
         attrs.count = tv_tensor_count(sharding->held);
     }
     return attrs;
+}
+
+// Of a tensor, or what is held of it.
+static tv_tensor *held_of(tv_tensor *tensor)
+{
+    return tensor->sharding ? tensor->sharding->held : tensor;
 }
 
 static bool holds_none(const tv_tensor *state)
@@ -252,7 +258,8 @@ static tv_tensor *add_sumsq(tv_graph *graph, tv_tensor *const *gradients, tv_ten
         tv_attrs attrs = held_elements(like[i]);
         attrs.offset = offset;
         attrs.block = SUMSQ_BLOCK;
-        tv_tensor *gradient = gradients[i];
+        tv_tensor *gradient = held_of(gradients[i]);
+        attrs.first = gradients[i]->sharding ? 0 : attrs.first;
         tv_graph_add(graph, TV_OP_SUMSQ, &attrs, &gradient, &part);
         offset +=
             (uint32_t)tv_div_up(attrs.count ? attrs.count : tv_tensor_count(gradient), SUMSQ_BLOCK);
@@ -293,8 +300,7 @@ void tv_adamw(tv_graph *graph, tv_tensor *w, tv_tensor *m, tv_tensor *v, tv_tens
     all.first = held.first;
     all.count = held.count;
     all.site += (uint32_t)(held.first / 4);
-    tv_tensor *out[] = {master->sharding ? master->sharding->held : master,
-                        m->sharding ? m->sharding->held : m, v->sharding ? v->sharding->held : v,
-                        copy};
-    tv_graph_add(graph, TV_OP_ADAMW, &all, (tv_tensor *[]){w->gradient, stat, step}, out);
+    tv_tensor *in[] = {held_of(w->gradient), stat, step};
+    tv_tensor *out[] = {held_of(master), held_of(m), held_of(v), copy ? held_of(copy) : NULL};
+    tv_graph_add(graph, TV_OP_ADAMW, &all, in, out);
 }

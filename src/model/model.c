@@ -55,7 +55,8 @@ tv_tensor *tv_model_forward(tv_model *model, const tv_model_inputs *inputs)
 
 // -------------------------------------------------------------------------------- declarations
 
-static tv_tensor *add_weight(tv_model *model, const tv_weight *weight, uint32_t rows,
+// A layer is a unit.
+static tv_tensor *add_weight(tv_model *model, const tv_weight *weight, uint32_t unit, uint32_t rows,
                              uint32_t columns)
 {
     tv_weight *kept = tv_arena_alloc(&model->graph->arena, 1, sizeof *kept);
@@ -64,16 +65,23 @@ static tv_tensor *add_weight(tv_model *model, const tv_weight *weight, uint32_t 
     tv_tensor *tensor =
         tv_graph_tensor(model->graph, TV_WEIGHT, model->graph->storage, rows, columns, name);
     tensor->weight = kept;
+    tensor->unit = unit;
     tensor->rank = weight->matrix ? 0 : TV_WEIGHT_RANKS - 1;
     if (model->training) {
         char label[NAME_MAX_LENGTH + 8];
         snprintf(label, sizeof label, "grad.%s", name);
         tensor->gradient = tv_graph_tensor(model->graph, TV_GRADIENT, TV_F32, rows, columns, label);
         tensor->gradient->rank = tensor->rank;
+        tensor->gradient->unit = unit;
     }
     TV_RESERVE(model->weights, model->weight_capacity, model->weight_count + 1);
     model->weights[model->weight_count++] = tensor;
     return tensor;
+}
+
+static uint32_t unit_of(const char *format, uint32_t layer)
+{
+    return strstr(format, "%u") ? layer + 1 : 0;
 }
 
 static const char *keep_name(tv_model *model, const char *format, uint32_t layer)
@@ -91,7 +99,7 @@ tv_tensor *tv_declare(tv_model *model, uint32_t rows, uint32_t columns, tv_weigh
                         .init = init,
                         .std = std,
                         .matrix = true};
-    return add_weight(model, &weight, rows, columns);
+    return add_weight(model, &weight, unit_of(format, layer), rows, columns);
 }
 
 tv_tensor *tv_declare_table(tv_model *model, uint32_t rows, uint32_t columns, double std,
@@ -103,7 +111,7 @@ tv_tensor *tv_declare_table(tv_model *model, uint32_t rows, uint32_t columns, do
                         .std = std,
                         .matrix = true,
                         .table = true};
-    return add_weight(model, &weight, rows, columns);
+    return add_weight(model, &weight, 0, rows, columns);
 }
 
 tv_tensor *tv_declare_vector(tv_model *model, uint32_t columns, tv_weight_init init,
@@ -111,7 +119,7 @@ tv_tensor *tv_declare_vector(tv_model *model, uint32_t columns, tv_weight_init i
 {
     tv_weight weight = {
         .parts = {{keep_name(model, format, layer), 0, 1}}, .part_count = 1, .init = init};
-    return add_weight(model, &weight, 1, columns);
+    return add_weight(model, &weight, unit_of(format, layer), 1, columns);
 }
 
 tv_tensor *tv_declare_parts(tv_model *model, const tv_part_spec *parts, uint32_t count,
@@ -124,7 +132,7 @@ tv_tensor *tv_declare_parts(tv_model *model, const tv_part_spec *parts, uint32_t
             (tv_weight_part){keep_name(model, parts[i].format, layer), rows, parts[i].rows};
         rows += parts[i].rows;
     }
-    return add_weight(model, &weight, rows, columns);
+    return add_weight(model, &weight, unit_of(parts[0].format, layer), rows, columns);
 }
 
 // ------------------------------------------------------------------- what forward passes share

@@ -1,5 +1,6 @@
-// Gradients that start afresh: in phases that say so, what is written to a gradient first does not
-// add to what was there. Where no launch can overwrite all of it, the gradient is cleared first.
+// Gradients that start afresh: in the phase that says so, and in sections, what is written to a
+// gradient first does not add to what was there. Where no launch can overwrite all of it, the
+// gradient is cleared first.
 #include "plan/lower.h"
 
 #include <string.h>
@@ -8,6 +9,13 @@ typedef struct target {
     uint64_t covered; // elements from the first on that the phase has written
     bool cleared;     // by a fill of its own
 } target;
+
+static bool starts_afresh(const tv_graph *graph, const tv_tensor *tensor, uint32_t phase)
+{
+    if (tensor->kind != TV_GRADIENT || tensor->sharding)
+        return false;
+    return tensor->span ? tensor->span->first == phase : phase > 0 && phase == graph->fresh;
+}
 
 // The flag that makes the launch add to what it writes; NULL where it cannot do without.
 static uint32_t *adding_flag(tv_launch *launch, uint32_t *mask)
@@ -77,8 +85,8 @@ static tv_err put_fills(tv_lowering *lowering, const tv_node *nodes, size_t coun
     return err;
 }
 
-tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, uint32_t phase,
-                            tv_node *fills)
+static tv_err freshen(tv_lowering *lowering, const tv_graph *graph, uint32_t phase, tv_node *fills,
+                      size_t *fill_count)
 {
     target *targets = tv_alloc(graph->tensor_count + 1, sizeof *targets);
     size_t count = 0;
@@ -86,11 +94,29 @@ tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, uint32
     for (size_t i = 0; i < graph->tensor_count; i++) {
         tv_tensor *tensor = graph->tensors[i];
         bool whole = targets[i].covered == tv_tensor_count(tensor) && !targets[i].cleared;
-        targets[i] = (target){.cleared = !whole};
-        if (tensor->kind == TV_GRADIENT && !whole)
+        bool starts = starts_afresh(graph, tensor, phase);
+        targets[i] = (target){.cleared = !whole || !starts};
+        if (starts && !whole)
             fills[count++] = (tv_node){.op = TV_OP_FILL, .phase = phase, .out = {tensor}};
     }
     visit_all(lowering, phase, targets, true);
     tv_free(targets);
+    *fill_count += count;
     return put_fills(lowering, fills, count);
+}
+
+tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, tv_node *fills)
+{
+    bool *phases = tv_alloc(graph->phase_count, sizeof *phases); // in which something starts
+    size_t count = 0;
+    tv_err err = TV_OK;
+    phases[graph->fresh] = true;
+    for (size_t i = 0; i < graph->tensor_count; i++)
+        if (graph->tensors[i]->kind == TV_GRADIENT && graph->tensors[i]->span)
+            phases[graph->tensors[i]->span->first] = true;
+    for (uint32_t phase = 0; phase < graph->phase_count && err == TV_OK; phase++)
+        if (phases[phase])
+            err = freshen(lowering, graph, phase, fills + count, &count);
+    tv_free(phases);
+    return err;
 }

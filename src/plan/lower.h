@@ -57,11 +57,10 @@ uint8_t tv_storage_type(tv_dtype dtype);
 // Appends the launches of a node. TV_EMEMORY if one row of a tensor exceeds max_range.
 tv_err tv_lower_node(tv_lowering *lowering, const tv_node *node);
 
-// In a phase whose gradients start afresh (tv_graph_fresh_gradients): the first launch that writes
+// Of gradients that start afresh (tv_graph_fresh_gradients, sections): the first launch that writes
 // to one overwrites it, or a fill in front of all clears it. `fills` is room for a node per tensor,
 // and must live as long as the launches. fresh.c has it.
-tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, uint32_t phase,
-                            tv_node *fills);
+tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, tv_node *fills);
 
 // Joins launches that follow one another, in their list and in memory. merge.c has it.
 struct tv_placement;

@@ -56,7 +56,7 @@ tv_err tv_lower_linear_cross_entropy(tv_lowering *lowering, const tv_node *node)
                              .k = rows,
                              .a = dlogits,
                              .b = x,
-                             .c = w->gradient,
+                             .c = node->out[4],
                              .b_first = first,
                              .accumulate = true};
         TV_TRY(tv_lower_product(lowering, node, &weight));

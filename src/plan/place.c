@@ -19,10 +19,10 @@ static const struct in_place {
     uint32_t input;
 } in_place[] = {{TV_OP_ROPE, 0}, {TV_OP_SWIGLU_GRAD, 0}};
 
-// An activation's life, as indices of nodes, both included.
+// The life of an activation or a stand-in, as indices of nodes, both included.
 typedef struct life {
     const tv_tensor *tensor;
-    uint32_t phase;
+    uint32_t pass;
     size_t first, last;
     uint64_t size;
     tv_spot spot;
@@ -33,6 +33,12 @@ typedef struct lives {
     size_t count;
     uint32_t *index; // by tensor: of its life, or of the one that it is part of
 } lives;
+
+// Whether the tensor shares memory with others.
+static bool is_shared(const tv_tensor *tensor)
+{
+    return tensor->kind == TV_ACTIVATION || tensor->span;
+}
 
 static uint64_t padded_bytes(const tv_tensor *tensor)
 {
@@ -87,7 +93,7 @@ static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_pla
     size_t count = 0;
     tv_err err = TV_OK;
     for (size_t i = 0; i < graph->tensor_count; i++)
-        if (graph->tensors[i]->kind != TV_ACTIVATION && !graph->tensors[i]->sharding)
+        if (!is_shared(graph->tensors[i]) && !graph->tensors[i]->sharding)
             sorted[count++] = graph->tensors[i];
     qsort(sorted, count, sizeof *sorted, by_kind_and_rank);
     for (size_t i = 0; i < count && err == TV_OK; i++)
@@ -96,15 +102,34 @@ static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_pla
     return err;
 }
 
-static void extend_life(const lives *l, const tv_tensor *tensor, size_t node, uint32_t phase)
+static void extend_life(const lives *l, const tv_tensor *tensor, size_t node, uint32_t pass)
 {
-    if (!tensor || tensor->kind != TV_ACTIVATION)
+    if (!tensor || !is_shared(tensor))
         return;
     life *x = &l->all[l->index[tensor->id]];
     if (!x->tensor)
-        *x = (life){tensor, phase, node, node, padded_bytes(tensor), {TV_NOT_PLACED, 0}};
-    TV_CHECK(x->phase == phase, "%s is used in two phases", tensor->name);
+        *x = (life){tensor, pass, node, node, padded_bytes(tensor), {TV_NOT_PLACED, 0}};
+    TV_CHECK(x->pass == pass, "%s is used in two passes", tensor->name);
     x->last = node;
+}
+
+// Stand-ins live as long as their programs.
+static void stretch_stand_ins(const tv_graph *graph, lives *l)
+{
+    tv_span *nodes = tv_alloc(graph->phase_count, sizeof *nodes); // of each phase
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        tv_span *s = &nodes[graph->nodes[n]->phase];
+        s->first = n > 0 && graph->nodes[n - 1]->phase == graph->nodes[n]->phase ? s->first : n;
+        s->last = n;
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        life *x = &l->all[i];
+        if (!x->tensor || !x->tensor->span)
+            continue;
+        x->first = nodes[x->tensor->span->first].first;
+        x->last = nodes[x->tensor->span->last].last;
+    }
+    tv_free(nodes);
 }
 
 // Whether the node's output may take over the memory of an input, which nobody uses afterwards.
@@ -148,16 +173,18 @@ static void find_lives(const tv_graph *graph, lives *l)
 {
     *l = (lives){.index = tv_alloc(graph->tensor_count, sizeof *l->index)};
     for (size_t i = 0; i < graph->tensor_count; i++)
-        if (graph->tensors[i]->kind == TV_ACTIVATION)
+        if (is_shared(graph->tensors[i]))
             l->index[i] = (uint32_t)l->count++;
     l->all = tv_alloc(l->count, sizeof *l->all);
     for (size_t n = 0; n < graph->node_count; n++) {
         const tv_node *node = graph->nodes[n];
+        uint32_t pass = graph->passes[node->phase];
         for (size_t i = 0; i < TV_NODE_INPUTS; i++)
-            extend_life(l, node->in[i], n, node->phase);
+            extend_life(l, node->in[i], n, pass);
         for (size_t i = 0; i < TV_NODE_OUTPUTS; i++)
-            extend_life(l, node->out[i], n, node->phase);
+            extend_life(l, node->out[i], n, pass);
     }
+    stretch_stand_ins(graph, l);
     for (size_t n = 0; n < graph->node_count; n++)
         share_memory(l, graph->nodes[n], n);
     prolong_small(l);
@@ -184,7 +211,7 @@ static uint64_t lowest_gap(life *const *sorted, size_t placed, const life *l, ui
     size_t count = 0;
     for (size_t i = 0; i < placed; i++) {
         const life *o = sorted[i];
-        if (o->spot.block == block && o->phase == l->phase && o->first <= l->last &&
+        if (o->spot.block == block && o->pass == l->pass && o->first <= l->last &&
             l->first <= o->last)
             others[count++] = o;
     }
@@ -238,7 +265,7 @@ static tv_err place_activations(const tv_graph *graph, uint64_t max_alloc, tv_pl
         err = place_life(sorted, i, max_alloc, first_block, others, p);
     for (size_t i = 0; i < graph->tensor_count; i++) {
         const tv_tensor *tensor = graph->tensors[i];
-        if (tensor->kind != TV_ACTIVATION || !l.all[l.index[tensor->id]].tensor)
+        if (!is_shared(tensor) || !l.all[l.index[tensor->id]].tensor)
             continue;
         p->spots[tensor->id] = l.all[l.index[tensor->id]].spot;
         p->memory.unshared += padded_bytes(tensor);

@@ -1,5 +1,5 @@
 // Placement: where each tensor lies. Persistent tensors follow one another; activations of one
-// phase share an arena, each from its first node to its last.
+// pass share an arena, each from its first node to its last, and so do stand-ins.
 #ifndef TV_PLAN_PLACE_H
 #define TV_PLAN_PLACE_H
 

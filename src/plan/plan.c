@@ -221,9 +221,8 @@ static tv_err lower(const tv_plan *plan, tv_lowering *lowering, tv_node *fills)
     for (size_t i = 0; i < graph->node_count && err == TV_OK; i++)
         err = tv_lower_node(lowering, graph->nodes[i]);
     tv_tuner_close(&lowering->tuner);
-    for (uint32_t phase = 0; phase < graph->phase_count && err == TV_OK; phase++)
-        if (graph->fresh >> phase & 1)
-            err = tv_freshen_gradients(lowering, graph, phase, fills);
+    if (err == TV_OK)
+        err = tv_freshen_gradients(lowering, graph, fills);
     if (err == TV_OK)
         tv_merge_launches(lowering, &plan->placement);
     for (size_t i = 0; i < lowering->count && err == TV_OK; i++)
@@ -461,6 +460,11 @@ tv_err tv_plan_run(tv_plan *plan, uint32_t phase)
 tv_err tv_plan_wait(tv_plan *plan, uint32_t phase)
 {
     return tv_program_wait(plan->phases[phase].program, TV_MARK_END, 0);
+}
+
+double tv_plan_seconds(const tv_plan *plan, uint32_t phase)
+{
+    return tv_program_seconds(plan->phases[phase].program);
 }
 
 tv_err tv_plan_execute(tv_plan *plan, uint32_t phase)

@@ -77,6 +77,8 @@ tv_err tv_plan_read_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first
 tv_err tv_plan_run(tv_plan *plan, uint32_t phase);
 tv_err tv_plan_wait(tv_plan *plan, uint32_t phase);
 tv_err tv_plan_execute(tv_plan *plan, uint32_t phase); // runs it and waits
+// Device seconds of the phase's latest run that was waited for; 0 where unknown.
+double tv_plan_seconds(const tv_plan *plan, uint32_t phase);
 
 // Waits until the running program has written what is watched (tv_graph_watch), while it may run
 // on: then tv_plan_peek reads it.

@@ -65,9 +65,9 @@ static void configure_schedule(tv_session *s)
                                 .max_steps = (uint64_t)c->trainer.max_steps};
 }
 
-static bool is_sharded(const tv_session *s)
+static tv_sharded level_of(const tv_session *s)
 {
-    return tv_comm_size(s->comm) > 1 && s->strategy == TV_STRATEGY_ZERO1;
+    return tv_comm_size(s->comm) > 1 ? tv_strategy_sharded(s->strategy) : TV_SHARDED_NONE;
 }
 
 static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t seq_len)
@@ -87,7 +87,7 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .ranks = s->apart ? 1 : tv_comm_size(s->comm),
                                .rank = tv_comm_rank(s->comm),
                                .shares = s->shares,
-                               .shard_optimizer = is_sharded(s),
+                               .sharded = level_of(s),
                                .bucket_bytes = (uint64_t)(c->trainer.bucket_cap_mb * (1 << 20))};
     return tv_step_graph_create(&s->model_config, &options);
 }
@@ -274,6 +274,22 @@ static tv_err compare_data(const tv_session *s)
     return tv_ranks_compare(s->comm, "data", sums);
 }
 
+static tv_err open_exchange(tv_session *s)
+{
+    const tv_step_graph *g = s->graph;
+    tv_sharded level = g->options.sharded;
+    const tv_sections *passes[] = {&g->training, &g->validation};
+    tv_exchange_options exchange = {
+        .scatter = level >= TV_SHARDED_OPTIMIZER,
+        .bf16 = strcmp(s->config->trainer.gradient_compression, "bf16") == 0};
+    if (level >= TV_SHARDED_GRADIENTS)
+        TV_TRY(tv_carrier_create(g->buckets, s->plan, s->comm, passes,
+                                 level >= TV_SHARDED_WEIGHTS ? 2 : 1, exchange.bf16, &s->carrier));
+    return level < TV_SHARDED_WEIGHTS
+               ? tv_exchange_create(g->buckets, s->plan, s->comm, &exchange, &s->exchange)
+               : TV_OK;
+}
+
 static tv_err open_all(tv_session *s, const tv_session_options *o)
 {
     TV_TRY(tv_comm_agree(s->comm, open_parts(s, o)));
@@ -293,12 +309,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
-    tv_exchange_options exchange = {
-        .scatter = is_sharded(s),
-        .bf16 = strcmp(s->config->trainer.gradient_compression, "bf16") == 0};
-    return s->graph->buckets
-               ? tv_exchange_create(s->graph->buckets, s->plan, s->comm, &exchange, &s->exchange)
-               : TV_OK;
+    return s->graph->buckets ? open_exchange(s) : TV_OK;
 }
 
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
@@ -319,6 +330,7 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
 void tv_session_close(tv_session *session)
 {
     tv_exchange_destroy(&session->exchange);
+    tv_carrier_destroy(&session->carrier);
     tv_balance_destroy(&session->balance);
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);

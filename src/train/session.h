@@ -7,6 +7,7 @@
 #include "data/tokenizer.h"
 #include "device/device.h"
 #include "dist/balance.h"
+#include "dist/carrier.h"
 #include "dist/comm.h"
 #include "dist/exchange.h"
 #include "formats/config.h"
@@ -42,7 +43,8 @@ typedef struct tv_session {
     double started;        // the step's first micro-batch, in tv_now_seconds
     tv_balance_cost taken; // by this rank: .batch of this step, .fixed of the one before it
     bool rebalanced;       // by the latest step
-    tv_exchange *exchange; // on their way between ranks; NULL for one rank
+    tv_exchange *exchange; // on their way between ranks; NULL for one rank, and with fsdp
+    tv_carrier *carrier;   // the same of passes in sections; NULL where they are not
 } tv_session;
 
 typedef struct tv_session_options {

@@ -82,6 +82,40 @@ static tv_err start_batches(tv_session *s, tv_pass *pass)
     return tv_plan_run(s->plan, s->graph->zero);
 }
 
+// The most micro-batches that any rank has of `sequences`: of ranks that carry weights and
+// gradients for one another, all take part in all of each other's.
+static uint64_t count_rounds(const tv_session *s, uint64_t sequences)
+{
+    uint64_t most = 0, first, end;
+    for (uint32_t r = 0; r < s->balance.count; r++) {
+        tv_balance_range(&s->balance, r, sequences, &first, &end);
+        most = tv_max_size(most, tv_div_up(end - first, s->balance.ranks[r].micro_batch));
+    }
+    return most;
+}
+
+// This rank's micro-batches, and its part in those of others.
+static tv_err carry_batches(tv_session *s)
+{
+    uint64_t first, end, rounds = count_rounds(s, s->global_batch);
+    tv_balance_range(&s->balance, tv_comm_rank(s->comm), s->global_batch, &first, &end);
+    tv_err err = tv_plan_upload(s->plan);
+    if (err == TV_OK)
+        err = tv_plan_execute(s->plan, s->graph->zero);
+    err = tv_carrier_begin(s->carrier, err);
+    for (uint64_t i = 0, at = first; i < rounds; i++, at += s->micro_batch) {
+        bool computes = at < end;
+        if (computes && err == TV_OK) {
+            fill_feeds(s, at, (uint32_t)tv_min_size(end - at, s->micro_batch), true);
+            err = tv_plan_upload(s->plan);
+        }
+        err = tv_carrier_pass(s->carrier, &s->graph->training, computes, err);
+    }
+    err = tv_carrier_end(s->carrier, err);
+    s->taken.batch = tv_carrier_seconds(s->carrier);
+    return err;
+}
+
 // Each rank tells what its part of the loss and of the gradient's square is, and how long that
 // took.
 static tv_err sum_results(tv_session *s, double *loss_sum)
@@ -112,9 +146,8 @@ static tv_err sum_results(tv_session *s, double *loss_sum)
     return err;
 }
 
-// Gradients of the whole batch, on every rank, or on the owner of each: while the last micro-batch
-// computes the rest, what it has finished is on its way. The sums have the same bits everywhere.
-static tv_err accumulate(tv_session *s, double *loss_sum)
+// While the last micro-batch computes the rest, what it has finished is on its way.
+static tv_err exchange_batches(tv_session *s)
 {
     tv_pass pass;
     tv_err err = start_batches(s, &pass);
@@ -122,6 +155,16 @@ static tv_err accumulate(tv_session *s, double *loss_sum)
         return err;
     err = tv_exchange_gradients(s->exchange, pass, err);
     s->taken.batch = tv_exchange_ready(s->exchange) - s->started;
+    return err;
+}
+
+// Gradients of the whole batch, on every rank, or on the owner of each. The sums have the same bits
+// everywhere.
+static tv_err accumulate(tv_session *s, double *loss_sum)
+{
+    tv_err err = s->carrier ? carry_batches(s) : exchange_batches(s);
+    if (!s->graph->buckets)
+        return err;
     if (err == TV_OK && s->graph->square_sum)
         err = tv_plan_run(s->plan, s->graph->norm);
     if (err == TV_OK)
@@ -142,7 +185,7 @@ static tv_err update(tv_session *s)
     if (err == TV_OK)
         err = tv_plan_download(s->plan);
     s->taken.fixed = tv_now_seconds() - since;
-    return g->square_sum ? tv_exchange_weights(s->exchange, err) : err;
+    return g->square_sum && s->exchange ? tv_exchange_weights(s->exchange, err) : err;
 }
 
 // The tokens that this update learns from: all of the batch, or this rank's share.
@@ -187,7 +230,7 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
 
     TV_TRY(accumulate(s, &loss_sum));
     TV_TRY(update(s));
-    if (!s->exchange)
+    if (!g->buckets)
         loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);
     report->loss = loss_sum / (double)valid;
@@ -204,20 +247,48 @@ tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *rep
     return tv_session_train(s, state, report);
 }
 
+// A micro-batch of the validation data from row `at` on.
+static tv_err feed_validation(tv_session *s, uint64_t at, uint64_t end, double *valid)
+{
+    uint32_t count = (uint32_t)tv_min_size(end - at, s->micro_batch);
+    tv_dataset_fill_order(s->val, at, count, s->ids, s->targets);
+    *valid += (double)tv_count_targets(s->targets, (size_t)count * s->seq_len);
+    fill_feeds(s, 0, count, false);
+    return tv_plan_upload(s->plan);
+}
+
+static tv_err add_loss(tv_session *s, double *sum)
+{
+    TV_TRY(tv_plan_download(s->plan));
+    *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
+    return TV_OK;
+}
+
 // Rows [first, end) of the validation data: adds up their losses and valid targets.
 static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double *sum, double *valid)
 {
     for (uint64_t at = first; at < end; at += s->micro_batch) {
-        uint32_t count = (uint32_t)tv_min_size(end - at, s->micro_batch);
-        tv_dataset_fill_order(s->val, at, count, s->ids, s->targets);
-        *valid += (double)tv_count_targets(s->targets, (size_t)count * s->seq_len);
-        fill_feeds(s, 0, count, false);
-        TV_TRY(tv_plan_upload(s->plan));
+        TV_TRY(feed_validation(s, at, end, valid));
         TV_TRY(tv_plan_run(s->plan, s->graph->eval));
-        TV_TRY(tv_plan_download(s->plan));
-        *sum += *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
+        TV_TRY(add_loss(s, sum));
     }
     return TV_OK;
+}
+
+// The same where weights are sharded.
+static tv_err carry_validation(tv_session *s, uint64_t first, uint64_t end, uint64_t rounds,
+                               double *sum, double *valid)
+{
+    tv_err err = tv_carrier_begin(s->carrier, TV_OK);
+    for (uint64_t i = 0, at = first; i < rounds; i++, at += s->micro_batch) {
+        bool computes = at < end;
+        if (computes && err == TV_OK)
+            err = feed_validation(s, at, end, valid);
+        err = tv_carrier_pass(s->carrier, &s->graph->validation, computes, err);
+        if (computes && err == TV_OK)
+            err = add_loss(s, sum);
+    }
+    return err;
 }
 
 tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
@@ -227,7 +298,11 @@ tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
     if (batches != TV_AUTO && (uint64_t)batches < rows / s->global_batch)
         rows = (uint64_t)batches * s->global_batch;
     tv_balance_range(&s->balance, tv_comm_rank(s->comm), rows, &first, &end);
-    TV_TRY(tv_comm_agree(s->comm, validate_part(s, first, end, &totals[0], &totals[1])));
+    tv_err err =
+        s->graph->validation.count > 0
+            ? carry_validation(s, first, end, count_rounds(s, rows), &totals[0], &totals[1])
+            : validate_part(s, first, end, &totals[0], &totals[1]);
+    TV_TRY(tv_comm_agree(s->comm, err));
     TV_TRY(tv_comm_sum_f64(s->comm, totals, 2));
     *loss = totals[0] / totals[1];
     return TV_OK;

@@ -111,7 +111,7 @@ static size_t *placed_order(const tv_model *model)
 static void add_zero(tv_step_graph *s, const size_t *order)
 {
     tv_fill(s->graph, s->loss_sum, 0);
-    for (size_t i = 0; i < s->model->weight_count; i++)
+    for (size_t i = 0; i < s->model->weight_count && s->options.sharded < TV_SHARDED_GRADIENTS; i++)
         tv_fill(s->graph, s->model->weights[order[i]]->gradient, 0);
 }
 
@@ -124,7 +124,7 @@ static void add_norm(tv_step_graph *s, const size_t *order)
         gradients[i] = s->model->weights[order[i]]->gradient;
         moments[i] = s->first_moments[order[i]];
     }
-    if (s->options.shard_optimizer)
+    if (s->options.sharded)
         tv_grad_sumsq(s->graph, gradients, moments, count, s->square_sum);
     else
         tv_grad_norm(s->graph, gradients, count, s->step, s->stat);
@@ -137,7 +137,7 @@ static void add_update(tv_step_graph *s, const size_t *order)
     const tv_step_options *o = &s->options;
     uint64_t fours = 0;
     add_norm(s, order);
-    if (o->shard_optimizer) {
+    if (o->sharded) {
         s->norm = s->update;
         s->update = tv_graph_new_phase(s->graph);
         tv_grad_norm_of(s->graph, s->square_total, s->step, s->stat);
@@ -170,18 +170,22 @@ static const tv_sharding *make_sharding(tv_step_graph *s, const tv_tensor *whole
     return sharding;
 }
 
-// Masters and moments of what this rank owns, instead of all of them.
+// What this rank owns of masters and moments, and of gradients and weights where these are sharded,
+// instead of all of them.
 static void shard_state(tv_step_graph *s, const size_t *order)
 {
-    if (!s->options.shard_optimizer)
+    tv_sharded level = s->options.sharded;
+    if (!level)
         return;
     for (size_t i = 0; i < s->model->weight_count; i++) {
         tv_tensor *w = s->model->weights[order[i]];
         uint64_t *cuts =
             tv_arena_alloc(&s->graph->arena, (size_t)s->options.ranks + 1, sizeof *cuts);
-        tv_tensor *whole[] = {w->master, s->first_moments[order[i]], s->second_moments[order[i]]};
+        tv_tensor *whole[] = {w->master, s->first_moments[order[i]], s->second_moments[order[i]],
+                              level >= TV_SHARDED_GRADIENTS ? w->gradient : NULL,
+                              level >= TV_SHARDED_WEIGHTS ? w : NULL};
         tv_buckets_cut(s->buckets, w, cuts);
-        for (size_t k = 0; k < 3; k++)
+        for (size_t k = 0; k < sizeof whole / sizeof *whole; k++)
             if (whole[k])
                 whole[k]->sharding = make_sharding(s, whole[k], cuts);
     }
@@ -192,15 +196,53 @@ static void shard_state(tv_step_graph *s, const size_t *order)
 static void add_buckets(tv_step_graph *s)
 {
     const tv_step_options *o = &s->options;
+    tv_tensor *const *weights = s->model->weights;
+    size_t count = s->model->weight_count;
     if (o->ranks < 2)
         return;
     uint32_t phases[TV_PASSES] = {s->first, o->single ? s->first : s->micro, s->zero};
     double *shares = tv_alloc(o->ranks, sizeof *shares);
     for (uint32_t r = 0; r < o->ranks; r++)
         shares[r] = o->shares ? o->shares[r] : 1;
-    s->buckets = tv_buckets_create(s->graph, s->model->weights, s->model->weight_count, phases,
-                                   TV_PASSES, o->bucket_bytes, shares, o->ranks);
+    s->buckets = o->sharded >= TV_SHARDED_GRADIENTS
+                     ? tv_buckets_of_units(weights, count, shares, o->ranks)
+                     : tv_buckets_create(s->graph, weights, count, phases, TV_PASSES,
+                                         o->bucket_bytes, shares, o->ranks);
     tv_free(shares);
+}
+
+// Forward and backward passes, in which weights and gradients are whole.
+static void add_passes(tv_step_graph *s, const size_t *order)
+{
+    s->first = tv_graph_new_phase(s->graph);
+    tv_graph_fresh_gradients(s->graph);
+    add_pass(s, true, false);
+    if (!s->options.single) {
+        s->micro = tv_graph_new_phase(s->graph);
+        add_pass(s, true, true);
+    }
+    add_buckets(s);
+    shard_state(s, order);
+}
+
+// The same in sections, each time from gradients that are nothing yet.
+static void add_sections(tv_step_graph *s, const size_t *order)
+{
+    size_t first = s->graph->node_count;
+    add_buckets(s);
+    shard_state(s, order);
+    tv_graph_new_phase(s->graph);
+    add_pass(s, true, true);
+    tv_graph_cut(s->graph, first, &s->training);
+}
+
+static void add_eval(tv_step_graph *s)
+{
+    size_t first = s->graph->node_count;
+    s->eval = s->options.update ? tv_graph_new_phase(s->graph) : s->graph->phase;
+    add_pass(s, false, false);
+    if (s->options.sharded == TV_SHARDED_WEIGHTS)
+        tv_graph_cut(s->graph, first, &s->validation);
 }
 
 tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step_options *options)
@@ -218,21 +260,15 @@ tv_step_graph *tv_step_graph_create(const tv_model_config *config, const tv_step
         if (tv_precision_get_info(options->precision)->masters)
             declare_masters(s);
         declare_moments(s);
-        s->first = tv_graph_new_phase(s->graph);
-        tv_graph_fresh_gradients(s->graph);
-        add_pass(s, true, false);
-        if (!options->single) {
-            s->micro = tv_graph_new_phase(s->graph);
-            add_pass(s, true, true);
-        }
-        add_buckets(s);
-        shard_state(s, order);
+        if (options->sharded < TV_SHARDED_GRADIENTS)
+            add_passes(s, order);
+        else
+            add_sections(s, order);
         s->update = tv_graph_new_phase(s->graph);
         add_update(s, order);
         tv_free(order);
     }
-    s->eval = options->update ? tv_graph_new_phase(s->graph) : s->graph->phase;
-    add_pass(s, false, false);
+    add_eval(s);
     return s;
 }
 

@@ -7,8 +7,17 @@
 #include "dist/buckets.h"
 #include "formats/model_config.h"
 #include "graph/graph.h"
+#include "graph/sections.h"
 #include "model/model.h"
 #include "train/precision.h"
+
+// What each rank has only its own part of: each level that and what those before it have.
+typedef enum tv_sharded {
+    TV_SHARDED_NONE,
+    TV_SHARDED_OPTIMIZER, // moments, and masters: a rank updates what it owns
+    TV_SHARDED_GRADIENTS, // whole only behind the section that makes them
+    TV_SHARDED_WEIGHTS,   // whole only around the sections that use them
+} tv_sharded;
 
 typedef struct tv_step_options {
     uint32_t batch, time; // of a micro-batch, and of a validation batch
@@ -22,7 +31,7 @@ typedef struct tv_step_options {
     uint32_t ranks, rank;  // of a run; 0 or 1: no gradients travel
     uint64_t bucket_bytes; // of gradients that travel together
     const double *shares;  // [ranks] see tv_buckets_create; NULL: equal ones
-    bool shard_optimizer;  // each rank has the optimizer's state of what it owns, and updates that
+    tv_sharded sharded;
 } tv_step_options;
 
 // After which program gradients travel.
@@ -36,6 +45,9 @@ typedef struct tv_step_graph {
     // or zero where there is none; update. Eval stands by itself. All sum up losses, but for first,
     // zero and eval, which start anew.
     uint32_t zero, first, micro, update, eval;
+    // Where gradients are sharded: zero, then the sections for every micro-batch, instead of first
+    // and micro. Where weights are, too, validation runs in sections instead of eval.
+    tv_sections training, validation;
     // Where the optimizer is sharded, norm comes before update: each rank finds the sum of squares
     // of its gradients, and the host feeds the total.
     uint32_t norm;
@@ -46,7 +58,8 @@ typedef struct tv_step_graph {
     tv_tensor *square_sum,
         *square_total; // a result and a feed [1,1]; NULL where nothing is sharded
     tv_tensor **first_moments, **second_moments; // one per weight of the model
-    tv_buckets *buckets; // of several ranks' gradients; NULL for one. Passes: enum tv_pass
+    tv_buckets *buckets; // of several ranks' gradients; NULL for one. Passes: enum tv_pass; where
+                         // gradients are sharded, of units
     // Weights have a master (tensor->master) where the precision keeps them.
 } tv_step_graph;
 

@@ -6,12 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {
-    [TV_STRATEGY_DDP] = "ddp", [TV_STRATEGY_ZERO1] = "zero1", [TV_STRATEGY_DILOCO] = "diloco"};
+static const char *const names[] = {[TV_STRATEGY_DDP] = "ddp",
+                                    [TV_STRATEGY_ZERO1] = "zero1",
+                                    [TV_STRATEGY_ZERO2] = "zero2",
+                                    [TV_STRATEGY_FSDP] = "fsdp",
+                                    [TV_STRATEGY_DILOCO] = "diloco"};
 
 const char *tv_strategy_name(tv_strategy strategy)
 {
     return names[strategy];
+}
+
+tv_sharded tv_strategy_sharded(tv_strategy strategy)
+{
+    static const tv_sharded levels[] = {[TV_STRATEGY_ZERO1] = TV_SHARDED_OPTIMIZER,
+                                        [TV_STRATEGY_ZERO2] = TV_SHARDED_GRADIENTS,
+                                        [TV_STRATEGY_FSDP] = TV_SHARDED_WEIGHTS,
+                                        [TV_STRATEGY_DILOCO] = TV_SHARDED_NONE};
+    return levels[strategy];
 }
 
 // What decides how a device rounds, and what it can hold.
