@@ -89,6 +89,7 @@ static const struct {
     {"trainer.gradient_compression", "bf16"},
     {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},
+    {"trainer.activation_checkpointing", "block"},
     {"trainer.loss_scale", "1024.0"},
     {"trainer.gradient_clip_val", "0.5"},
     {"trainer.val_check_interval", "0"},

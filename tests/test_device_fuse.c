@@ -1,12 +1,9 @@
 // Nodes that take over what is done to their results, against the same graph left as it is.
 #include "base/memory.h"
 #include "conformance/case.h"
-#include "data/batch.h"
-#include "harness/harness.h"
+#include "harness/step.h"
 #include "plan/fuse.h"
 #include "plan/plan.h"
-#include "train/step_graph.h"
-#include "train/weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,32 +82,6 @@ static bool is_fused(tv_op op)
 
 // ------------------------------------------------------------------------------------------ models
 
-enum { BATCH = 2, TIME = 33, IDS = BATCH * TIME };
-
-// The gradients of a step on random ids, one weight after the other; the caller frees them.
-static float *gradients_of(const tv_step_graph *g, tv_device *device)
-{
-    tv_plan *plan;
-    float scale = 1.0f / IDS;
-    float *all = tv_alloc((size_t)tv_model_parameters(g->model), sizeof *all), *at = all;
-    assert_ok(tv_plan_create(g->graph, device, &plan));
-    assert_ok(tv_weights_init(plan, g->model, 1));
-    uint32_t *ids = tv_plan_feed(plan, g->ids), *targets = tv_plan_feed(plan, g->targets);
-    for (uint32_t i = 0; i < IDS; i++)
-        targets[i] = (ids[i] = i * i % 97) + 1;
-    tv_sort_by_id(ids, IDS, tv_plan_feed(plan, g->order));
-    memcpy((uint32_t *)tv_plan_feed(plan, g->step) + TV_STEP_LOSS_SCALE, &scale, 4);
-    assert_ok(tv_plan_upload(plan));
-    assert_ok(tv_plan_execute(plan, g->first));
-    for (size_t i = 0; i < g->model->weight_count; i++) {
-        const tv_tensor *gradient = g->model->weights[i]->gradient;
-        assert_ok(tv_plan_read(plan, gradient, 0, tv_tensor_count(gradient), at));
-        at += tv_tensor_count(gradient);
-    }
-    tv_plan_destroy(&plan);
-    return all;
-}
-
 // Norms that add, of a training step.
 static uint32_t sums_in_norms(const tv_step_graph *g, const tv_device *device)
 {
@@ -128,29 +99,20 @@ static uint32_t sums_in_norms(const tv_step_graph *g, const tv_device *device)
 // GPT-2 with dropout: norms of sums whose dropout has added them, and all that products take over.
 static void test_model(void **state)
 {
-    const tv_model_config config = {.type = TV_MODEL_GPT2,
-                                    .vocab_size = 131,
-                                    .layers = 2,
-                                    .heads = 4,
-                                    .kv_heads = 4,
-                                    .head_size = 8,
-                                    .width = 32,
-                                    .inner = 88,
-                                    .positions = 64,
-                                    .norm_epsilon = 1e-5,
-                                    .resid_pdrop = 0.25,
-                                    .initializer_range = 0.02};
-    const tv_step_options options = {.batch = BATCH, .time = TIME, .update = true};
+    tv_model_config config = tv_small_model(TV_MODEL_GPT2);
+    const tv_step_options options = {
+        .batch = TV_SMALL_BATCH, .time = TV_SMALL_TIME, .update = true};
+    config.resid_pdrop = 0.25;
     tv_device *device = tv_test_device(NULL);
     (void)state;
     assert_non_null(device);
     tv_step_graph *g = tv_step_graph_create(&config, &options);
-    size_t count = (size_t)tv_model_parameters(g->model);
+    size_t count = (size_t)tv_model_parameters(g->model) + 1;
     assert_int_equal(sums_in_norms(g, device), 0);
-    float *fused = gradients_of(g, device);
+    float *fused = tv_small_step(g, device);
     setenv("TRIVIUM_FUSE", "0", 1);
     assert_int_equal(sums_in_norms(g, device), 2 * config.layers);
-    float *plain = gradients_of(g, device);
+    float *plain = tv_small_step(g, device);
     unsetenv("TRIVIUM_FUSE");
     assert_true(tv_all_finite(fused, count));
     double d = distance(fused, plain, count);

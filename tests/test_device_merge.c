@@ -1,12 +1,9 @@
 // Launches that follow one another in memory become one, and compute the same bits; so do those
 // that overwrite gradients instead of adding to cleared ones.
 #include "base/memory.h"
-#include "data/batch.h"
 #include "graph/ops.h"
-#include "harness/harness.h"
+#include "harness/step.h"
 #include "plan/plan.h"
-#include "train/step_graph.h"
-#include "train/weights.h"
 
 #include <math.h>
 #include <string.h>
@@ -181,33 +178,13 @@ static void test_column_sums(void **state)
 // A step's graph with weights and feeds, and gradients that are not finite.
 static tv_step_graph *open_model(tv_model_type type, bool tied, tv_device *device, tv_plan **plan)
 {
-    const tv_model_config config = {.type = type,
-                                    .vocab_size = 131,
-                                    .layers = 2,
-                                    .heads = 4,
-                                    .kv_heads = type == TV_MODEL_LLAMA ? 2 : 4,
-                                    .head_size = 8,
-                                    .width = 32,
-                                    .inner = 88,
-                                    .positions = 64,
-                                    .norm_epsilon = 1e-5,
-                                    .rope_theta = 10000,
-                                    .tie_embeddings = tied,
-                                    .initializer_range = 0.02};
-    const tv_step_options options = {.batch = 2, .time = 33, .update = true};
+    tv_model_config config = tv_small_model(type);
+    const tv_step_options options = {
+        .batch = TV_SMALL_BATCH, .time = TV_SMALL_TIME, .update = true};
+    config.tie_embeddings = tied;
     tv_step_graph *g = tv_step_graph_create(&config, &options);
     const tv_model *model = g->model;
-    assert_ok(tv_plan_create(g->graph, device, plan));
-    assert_ok(tv_weights_init(*plan, model, 1));
-    uint32_t *ids = tv_plan_feed(*plan, g->ids), *targets = tv_plan_feed(*plan, g->targets);
-    for (uint32_t i = 0; i < 66; i++) {
-        ids[i] = i * i % 97;
-        targets[i] = ids[i] + 1;
-    }
-    tv_sort_by_id(ids, 66, tv_plan_feed(*plan, g->order));
-    float scale = 1.0f / 66;
-    memcpy((uint32_t *)tv_plan_feed(*plan, g->step) + TV_STEP_LOSS_SCALE, &scale, 4);
-    assert_ok(tv_plan_upload(*plan));
+    *plan = tv_small_plan(g, device);
     for (size_t i = 0; i < model->weight_count; i++) {
         size_t count = (size_t)tv_tensor_count(model->weights[i]);
         float *values = tv_alloc(count, sizeof *values);
@@ -219,21 +196,6 @@ static tv_step_graph *open_model(tv_model_type type, bool tied, tv_device *devic
     return g;
 }
 
-// All gradients, one after the other, and the sum of losses; the caller frees them.
-static float *read_all(const tv_step_graph *g, tv_plan *plan)
-{
-    const tv_model *model = g->model;
-    float *all = tv_alloc((size_t)tv_model_parameters(model) + 1, sizeof *all), *at = all;
-    for (size_t i = 0; i < model->weight_count; i++) {
-        uint64_t count = tv_tensor_count(model->weights[i]);
-        assert_ok(tv_plan_read(plan, model->weights[i]->gradient, 0, count, at));
-        at += count;
-    }
-    assert_ok(tv_plan_download(plan));
-    *at = *(const float *)tv_plan_result(plan, g->loss_sum);
-    return all;
-}
-
 // The first micro-batch overwrites what adding to cleared gradients gives.
 static void test_first_micro_batch(void **state)
 {
@@ -242,11 +204,11 @@ static void test_first_micro_batch(void **state)
         tv_step_graph *g = open_model(i / 2 ? TV_MODEL_LLAMA : TV_MODEL_GPT2, i % 2, *state, &plan);
         size_t count = (size_t)tv_model_parameters(g->model) + 1;
         assert_ok(tv_plan_execute(plan, g->first));
-        float *first = read_all(g, plan);
+        float *first = tv_small_read(g, plan);
         assert_true(tv_all_finite(first, count));
         assert_ok(tv_plan_execute(plan, g->zero));
         assert_ok(tv_plan_execute(plan, g->micro));
-        float *added = read_all(g, plan);
+        float *added = tv_small_read(g, plan);
         for (size_t k = 0; k < count; k++)
             if (first[k] != added[k])
                 fail_msg("model %d, value %zu: %g, not %g", i, k, first[k], added[k]);

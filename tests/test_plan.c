@@ -3,6 +3,7 @@
 #include "conformance/case.h"
 #include "graph/grad.h"
 #include "graph/ops.h"
+#include "graph/recompute.h"
 #include "harness/harness.h"
 #include "model/model.h"
 #include "plan/place.h"
@@ -159,7 +160,7 @@ typedef struct built_model {
 } built_model;
 
 // A forward and backward pass in phase 0, a forward pass alone in phase 1.
-static built_model build_model(tv_model_type type, uint32_t layers, bool tied)
+static built_model build_model(tv_model_type type, uint32_t layers, bool tied, tv_recompute mode)
 {
     const tv_model_config config = {.type = type,
                                     .vocab_size = 131,
@@ -196,7 +197,9 @@ static built_model build_model(tv_model_type type, uint32_t layers, bool tied)
         tv_reduce_sum_into(g, loss, sum, true);
         if (!backward)
             break;
+        size_t first = g->node_count;
         tv_graph_backward(g, loss, NULL);
+        tv_graph_recompute(g, first, mode);
         tv_graph_new_phase(g);
         in.samples = NULL;
     }
@@ -209,17 +212,23 @@ static void destroy_model(built_model *s)
     tv_graph_destroy(&s->graph);
 }
 
+static void check_model(tv_model_type type, bool tied, tv_recompute mode, tv_device *device)
+{
+    built_model s = build_model(type, 2, tied, mode);
+    for (size_t i = 0; i < s.model->weight_count; i++)
+        assert_non_null(s.model->weights[i]->gradient);
+    assert_ok(run_all(s.graph, device));
+    check_graph(s.graph, device, 1u << 30);
+    check_graph(s.graph, device, 256 << 10); // many blocks
+    destroy_model(&s);
+}
+
 static void test_models(void **state)
 {
     for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++)
-        for (int tied = 0; tied < 2; tied++) {
-            built_model s = build_model(type, 2, tied);
-            for (size_t i = 0; i < s.model->weight_count; i++)
-                assert_non_null(s.model->weights[i]->gradient);
-            assert_ok(run_all(s.graph, *state));
-            check_graph(s.graph, *state, 1u << 30);
-            check_graph(s.graph, *state, 256 << 10); // many blocks
-            destroy_model(&s);
+        for (tv_recompute mode = 0; mode < TV_RECOMPUTE_COUNT; mode++) {
+            check_model(type, false, mode, *state);
+            check_model(type, true, mode, *state);
         }
 }
 
@@ -228,7 +237,7 @@ static void test_packing_saves_memory(void **state)
     tv_caps caps = tv_device_get_info(*state)->caps;
     for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++) {
         tv_plan_memory memory;
-        built_model s = build_model(type, 6, true);
+        built_model s = build_model(type, 6, true, TV_RECOMPUTE_NONE);
         assert_ok(tv_plan_measure(s.graph, &caps, &memory));
         // Backward passes reuse at least what evaluation and the later layers' gradients take.
         if (memory.bytes[TV_ACTIVATION] > memory.unshared * 6 / 10)

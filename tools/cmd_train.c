@@ -39,8 +39,9 @@ static const char help[] =
     "  --resume auto     goes on from the run's newest valid checkpoint, if it has one\n"
     "  --resume PATH     goes on from that run or checkpoint\n"
     "  --print-config    prints every key with its value and meaning, and ends\n"
-    "  --print-memory    prints what each precision would take in the device's memory, and what\n"
-    "                    each of several ranks, and ends; --device null needs no device\n"
+    "  --print-memory    prints what each precision would take in the device's memory, what\n"
+    "                    activation checkpointing saves, and what each of several ranks takes,\n"
+    "                    and ends; --device null needs no device\n"
     "  --explain         prints the plan of a step, what each kernel takes on random ids, and "
     "what\n"
     "                    the device could do, and ends; needs no data, writes nothing\n"
@@ -174,7 +175,32 @@ static tv_err print_precisions(const tv_model_config *model, tv_step_options opt
     return TV_OK;
 }
 
-// What each rank needs, in the configured precision.
+// The configured precision, of which nothing is measured to choose one.
+static tv_err take_precision(const tv_config *config, tv_step_options *options)
+{
+    TV_TRY(tv_precision_parse(config->trainer.precision, &options->precision));
+    TV_TRY(tv_moment_dtype_parse(config->optimizer.state_precision, &options->moments));
+    if (options->precision == TV_PRECISION_AUTO)
+        options->precision = TV_PRECISION_32_TRUE;
+    return TV_OK;
+}
+
+static tv_err print_recomputations(const tv_model_config *model, tv_step_options options,
+                                   const tv_caps *caps)
+{
+    uint64_t reference = 0;
+    printf("\nwith trainer.activation_checkpointing, in %s\n",
+           tv_precision_get_info(options.precision)->name);
+    print_memory_head("checkpoints", "");
+    for (int mode = 0; mode < TV_RECOMPUTE_COUNT; mode++) {
+        options.recompute = (tv_recompute)mode;
+        TV_TRY(print_memory_row(tv_recompute_name(options.recompute), "", model, &options, caps,
+                                &reference));
+    }
+    return TV_OK;
+}
+
+// What each rank needs.
 static tv_err print_strategies(const tv_config *config, const tv_model_config *model,
                                tv_step_options options, const tv_caps *caps)
 {
@@ -182,10 +208,6 @@ static tv_err print_strategies(const tv_config *config, const tv_model_config *m
     static const tv_strategy shown[] = {TV_STRATEGY_DDP, TV_STRATEGY_ZERO1, TV_STRATEGY_ZERO2,
                                         TV_STRATEGY_FSDP};
     uint64_t reference = 0;
-    TV_TRY(tv_precision_parse(config->trainer.precision, &options.precision));
-    TV_TRY(tv_moment_dtype_parse(config->optimizer.state_precision, &options.moments));
-    if (options.precision == TV_PRECISION_AUTO)
-        options.precision = TV_PRECISION_32_TRUE;
     options.bucket_bytes = (uint64_t)(config->trainer.bucket_cap_mb * (1 << 20));
     printf("\neach of several ranks of one kind, in %s\n",
            tv_precision_get_info(options.precision)->name);
@@ -209,11 +231,15 @@ static tv_err print_memory_tables(const tv_config *config, const tv_device_info 
     TV_TRY(read_model_config(config, &model));
     tv_step_options options = {.batch = given ? (uint32_t)config->trainer.micro_batch_size : 1,
                                .time = (uint32_t)config->data.seq_len,
+                               .recompute =
+                                   tv_recompute_parse(config->trainer.activation_checkpointing),
                                .update = true};
     printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n",
            tv_model_type_name(model.type), model.vocab_size, info->name, options.batch,
            options.time, given ? "" : " (trainer.micro_batch_size is auto)");
     TV_TRY(print_precisions(&model, options, &info->caps));
+    TV_TRY(take_precision(config, &options));
+    TV_TRY(print_recomputations(&model, options, &info->caps));
     return print_strategies(config, &model, options, &info->caps);
 }
 

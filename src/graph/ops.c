@@ -138,6 +138,17 @@ tv_tensor *tv_add_rmsnorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tenso
     return add_norm(graph, TV_OP_ADD_RMSNORM, (tv_tensor *[]){*x, h, w}, epsilon, 1, x);
 }
 
+tv_node tv_norm_of_sum(const tv_node *node)
+{
+    tv_node norm = *node;
+    norm.op = node->op == TV_OP_ADD_LAYERNORM ? TV_OP_LAYERNORM : TV_OP_RMSNORM;
+    norm.in[0] = node->out[2];
+    norm.in[1] = node->in[2];
+    norm.in[2] = node->in[3];
+    norm.in[3] = norm.out[2] = NULL;
+    return norm;
+}
+
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias, tv_layout layout)
 {
     TV_CHECK(layout != TV_TN, "linear: a transposed input");

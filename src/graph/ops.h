@@ -34,6 +34,8 @@ tv_tensor *tv_add_layernorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_ten
                             tv_tensor *b, float epsilon);
 tv_tensor *tv_add_rmsnorm(tv_graph *graph, tv_tensor **x, tv_tensor *h, tv_tensor *w,
                           float epsilon);
+// The node of one of these two as the norm alone, of a sum that is there.
+tv_node tv_norm_of_sum(const tv_node *node);
 // x [R,K] times w: TV_NT with w [N,K] (Linear) or TV_NN with w [K,N] (GPT-2's Conv1D), plus
 // bias [1,N] unless NULL.
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias,

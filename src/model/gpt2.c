@@ -69,6 +69,7 @@ static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_t
 {
     double rate = model->config.resid_pdrop;
     h = norm(model, x, h, LAYER "ln_1.weight", LAYER "ln_1.bias", layer);
+    (*x)->kept = true;
     h = conv(model, h, LAYER "attn.c_attn.weight", LAYER "attn.c_attn.bias", layer);
     h = tv_model_attention(model, in, h, layer);
     h = conv(model, h, LAYER "attn.c_proj.weight", LAYER "attn.c_proj.bias", layer);
@@ -90,7 +91,9 @@ static tv_tensor *forward(tv_model *model, const tv_model_inputs *in)
     tv_tensor *h = NULL;
     for (uint32_t layer = 0; layer < model->config.layers; layer++)
         h = forward_layer(model, in, &x, h, layer);
-    return norm(model, &x, h, "transformer.ln_f.weight", "transformer.ln_f.bias", 0);
+    h = norm(model, &x, h, "transformer.ln_f.weight", "transformer.ln_f.bias", 0);
+    x->kept = true;
+    return h;
 }
 
 const tv_model_kind tv_model_gpt2 = {.declare = declare, .forward = forward};

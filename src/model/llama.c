@@ -62,6 +62,7 @@ static tv_tensor *forward_layer(tv_model *model, const tv_model_inputs *in, tv_t
 {
     const tv_model_config *c = &model->config;
     h = norm(model, x, h, LAYER "input_layernorm.weight", layer);
+    (*x)->kept = true;
     h = linear(model, h, LAYER "self_attn.q_proj.weight", layer); // and key and value
     h = tv_rope(model->graph, h, model->rope_table, in->step, in->time, c->heads + c->kv_heads,
                 c->head_size);
@@ -79,7 +80,9 @@ static tv_tensor *forward(tv_model *model, const tv_model_inputs *in)
     tv_tensor *h = NULL;
     for (uint32_t layer = 0; layer < model->config.layers; layer++)
         h = forward_layer(model, in, &x, h, layer);
-    return norm(model, &x, h, "model.norm.weight", 0);
+    h = norm(model, &x, h, "model.norm.weight", 0);
+    x->kept = true;
+    return h;
 }
 
 const tv_model_kind tv_model_llama = {.declare = declare, .forward = forward};

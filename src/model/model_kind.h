@@ -6,6 +6,7 @@
 
 typedef struct tv_model_kind {
     void (*declare)(tv_model *model); // its weights, in checkpoint order
+    // Keeps (tv_tensor.kept) the residual stream in front of each block and behind the last.
     tv_tensor *(*forward)(tv_model *model, const tv_model_inputs *inputs);
 } tv_model_kind;
 

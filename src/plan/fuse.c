@@ -2,6 +2,8 @@
 // way less through memory. The graph stays as it is: what is fused is a copy of its nodes.
 #include "plan/fuse.h"
 
+#include "graph/ops.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,15 +126,9 @@ static bool fuse_dropout(fuser *f, uint32_t n, tv_tensor *sum)
 // The norm of such a sum is then one of what is stored of it.
 static void fuse_norm(fuser *f, uint32_t n)
 {
-    tv_node *node = &f->nodes[n], norm = *node;
-    if (!fuse_dropout(f, n, node->out[2]))
-        return;
-    norm.op = node->op == TV_OP_ADD_LAYERNORM ? TV_OP_LAYERNORM : TV_OP_RMSNORM;
-    norm.in[0] = node->out[2];
-    norm.in[1] = node->in[2];
-    norm.in[2] = node->in[3];
-    norm.in[3] = norm.out[2] = NULL;
-    *node = norm;
+    tv_node *node = &f->nodes[n];
+    if (fuse_dropout(f, n, node->out[2]))
+        *node = tv_norm_of_sum(node);
 }
 
 // True if another node has taken over node n.

@@ -81,6 +81,7 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .weight_decay = (float)c->optimizer.weight_decay,
                                .precision = s->precision,
                                .moments = s->moments,
+                               .recompute = tv_recompute_parse(c->trainer.activation_checkpointing),
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
                                .single = micro_batch == s->global_batch,
                                .update = true,

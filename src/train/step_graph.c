@@ -92,8 +92,11 @@ static void add_pass(tv_step_graph *s, bool backward, bool accumulate)
     tv_tensor *loss = tv_linear_cross_entropy(s->graph, hidden, s->model->head, s->targets, s->step,
                                               chunk, backward);
     tv_reduce_sum_into(s->graph, loss, s->loss_sum, accumulate);
-    if (backward)
-        tv_graph_backward(s->graph, loss, NULL);
+    if (!backward)
+        return;
+    size_t first = s->graph->node_count;
+    tv_graph_backward(s->graph, loss, NULL);
+    tv_graph_recompute(s->graph, first, s->options.recompute);
 }
 
 // The weights' numbers in the order in which they lie in memory, so that what is done to one after

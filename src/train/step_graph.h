@@ -7,6 +7,7 @@
 #include "dist/buckets.h"
 #include "formats/model_config.h"
 #include "graph/graph.h"
+#include "graph/recompute.h"
 #include "graph/sections.h"
 #include "model/model.h"
 #include "train/precision.h"
@@ -24,9 +25,10 @@ typedef struct tv_step_options {
     double beta1, beta2;
     float epsilon, weight_decay;
     tv_precision precision;
-    uint64_t logit_bytes; // that may exist at a time: tv_logit_bytes; 0: 64 MiB
-    tv_dtype moments;     // TV_F32 or TV_BF16: how the optimizer's state is stored
-    bool single;          // every step has one micro-batch: there is no phase `micro`
+    tv_recompute recompute; // what the backward pass computes again instead of keeping it
+    uint64_t logit_bytes;   // that may exist at a time: tv_logit_bytes; 0: 64 MiB
+    tv_dtype moments;       // TV_F32 or TV_BF16: how the optimizer's state is stored
+    bool single;            // every step has one micro-batch: there is no phase `micro`
     bool update; // false: a graph for validation only, without gradients and optimizer state
     uint32_t ranks, rank;  // of a run; 0 or 1: no gradients travel
     uint64_t bucket_bytes; // of gradients that travel together
