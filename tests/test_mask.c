@@ -22,6 +22,7 @@ static const tv_caps full = {
     .max_range = UINT64_C(128) << 20,
     .max_alloc = UINT64_C(2) << 30,
     .memory = UINT64_C(8) << 30,
+    .host_memory = UINT64_C(16) << 30,
     .speed = 1,
 };
 
@@ -41,6 +42,7 @@ static void assert_same(const tv_caps *a, const tv_caps *b)
     assert_int_equal(a->max_range, b->max_range);
     assert_int_equal(a->max_alloc, b->max_alloc);
     assert_int_equal(a->memory, b->memory);
+    assert_int_equal(a->host_memory, b->host_memory);
     assert_true(a->speed == b->speed);
 }
 
@@ -80,6 +82,7 @@ static void items(void **state)
     ITEM("range=128M", max_range, UINT64_C(128) << 20);
     ITEM("range=1000", max_range, 768);
     ITEM("alloc=1G", max_alloc, UINT64_C(1) << 30);
+    ITEM("host=1G", host_memory, UINT64_C(1) << 30);
     ITEM("shared=16K", shared_bytes, 16384);
     ITEM("group=128", max_group, 128);
     ITEM("speed=0.25", speed, 0.25);
@@ -196,6 +199,7 @@ static void refused(void **state)
         {"range=100", "too small"},
         {"range=129M", "more than the device has"},
         {"alloc=3G", "more than the device has"},
+        {"host=17G", "more than the device has"},
         {"shared=64K", "more than the device has"},
         {"group=2048", "more than the device has"},
         {"group=0", "positive number"},

@@ -111,6 +111,7 @@ static void check_placement(const tv_graph *graph, const tv_placement *p)
         }
         assert_true(s->block < p->block_count);
         assert_int_equal(p->blocks[s->block].kind, a->kind);
+        assert_int_equal(p->blocks[s->block].on_host, a->on_host);
         assert_int_equal(s->offset % TV_BINDING_ALIGNMENT, 0);
         assert_true(s->offset + tv_tensor_bytes(a) <= p->blocks[s->block].size);
         for (size_t j = 0; j < i; j++) {
@@ -510,6 +511,57 @@ static void test_too_little_memory(void **state)
     tv_graph_destroy(&graph);
 }
 
+// Moves every third activation, and all gradients, to the host.
+static void move_to_host(const tv_graph *graph)
+{
+    for (size_t i = 0; i < graph->tensor_count; i++) {
+        tv_tensor *tensor = graph->tensors[i];
+        tensor->on_host =
+            tensor->kind == TV_GRADIENT || (tensor->kind == TV_ACTIVATION && tensor->id % 3 == 0);
+    }
+}
+
+static void test_host_memory(void **state)
+{
+    tv_caps caps = tv_device_get_info(*state)->caps;
+    for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++) {
+        built_model s = build_model(type, 2, true);
+        tv_plan_memory before, after;
+        assert_ok(tv_plan_measure(s.graph, &caps, &before));
+        assert_true(before.host == 0);
+        move_to_host(s.graph);
+        assert_ok(run_all(s.graph, *state));
+        check_graph(s.graph, *state, 1u << 30);
+        check_graph(s.graph, *state, 256 << 10); // many blocks
+        assert_ok(tv_plan_measure(s.graph, &caps, &after));
+        assert_true(after.bytes[TV_GRADIENT] == 0);
+        assert_true(after.bytes[TV_ACTIVATION] < before.bytes[TV_ACTIVATION]);
+        assert_true(after.bytes[TV_WEIGHT] == before.bytes[TV_WEIGHT]);
+        assert_true(after.host > before.bytes[TV_GRADIENT]);
+        // Their arena is shared, too.
+        assert_true(after.host <
+                    before.bytes[TV_GRADIENT] + (before.unshared - after.unshared) * 6 / 10);
+        destroy_model(&s);
+    }
+}
+
+static void test_too_little_host_memory(void **state)
+{
+    built_model s = build_model(TV_MODEL_GPT2, 2, true);
+    tv_device *poor;
+    tv_plan *plan = NULL;
+    (void)state;
+    assert_ok(tv_device_open("null", "host=64K", &poor));
+    assert_ok(tv_plan_create(s.graph, poor, &plan));
+    tv_plan_destroy(&plan);
+    move_to_host(s.graph);
+    assert_error(tv_plan_create(s.graph, poor, &plan), TV_EMEMORY,
+                 "of the host's memory, the host has 64.0 KiB");
+    assert_null(plan);
+    destroy_model(&s);
+    tv_device_close(&poor);
+}
+
 static void test_a_row_too_long(void **state)
 {
     tv_graph *graph = tv_graph_create();
@@ -540,6 +592,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_feeds_results_and_parts),
         cmocka_unit_test(test_a_tensor_too_large),
         cmocka_unit_test(test_too_little_memory),
+        cmocka_unit_test(test_host_memory),
+        cmocka_unit_test(test_too_little_host_memory),
         cmocka_unit_test(test_a_row_too_long),
     };
     TV_TEST_FILTER(argc, argv);

@@ -255,12 +255,14 @@ static void print_device(FILE *out, size_t index, size_t listed_count, const ent
 
 static json_t *json_of_caps(const tv_caps *caps)
 {
-    json_t *object = json_pack(
-        "{s:I, s:I, s:I, s:[I,I,I], s:I, s:I, s:I, s:f}", "subgroup", (json_int_t)caps->subgroup,
-        "max_group", (json_int_t)caps->max_group, "shared_bytes", (json_int_t)caps->shared_bytes,
-        "max_groups", (json_int_t)caps->max_groups[0], (json_int_t)caps->max_groups[1],
-        (json_int_t)caps->max_groups[2], "max_range", (json_int_t)caps->max_range, "max_alloc",
-        (json_int_t)caps->max_alloc, "memory", (json_int_t)caps->memory, "speed", caps->speed);
+    json_t *object =
+        json_pack("{s:I, s:I, s:I, s:[I,I,I], s:I, s:I, s:I, s:I, s:f}", "subgroup",
+                  (json_int_t)caps->subgroup, "max_group", (json_int_t)caps->max_group,
+                  "shared_bytes", (json_int_t)caps->shared_bytes, "max_groups",
+                  (json_int_t)caps->max_groups[0], (json_int_t)caps->max_groups[1],
+                  (json_int_t)caps->max_groups[2], "max_range", (json_int_t)caps->max_range,
+                  "max_alloc", (json_int_t)caps->max_alloc, "memory", (json_int_t)caps->memory,
+                  "host_memory", (json_int_t)caps->host_memory, "speed", caps->speed);
     for (size_t i = 0; i < ABILITY_COUNT; i++)
         json_object_set_new(object, abilities[i].key, json_boolean(has_ability(caps, i)));
     return object;

@@ -53,9 +53,9 @@ static void close_device(tv_device *device)
     tv_free(device);
 }
 
-static tv_err buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer)
+static tv_err buffer_create(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer)
 {
-    (void)device;
+    (void)device, (void)where;
     null_buffer *made = tv_alloc(1, sizeof *made);
     made->data = tv_alloc(size, 1);
     *buffer = &made->head;

@@ -140,7 +140,7 @@ typedef struct tv_cl_kernel {
 } tv_cl_kernel;
 
 // cl_memory.c
-tv_err tv_cl_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer);
+tv_err tv_cl_buffer_create(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
 void tv_cl_buffer_destroy(tv_buffer *buffer);
 tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 // `size` bytes of the buffer from `offset` on as a memory object that the buffer owns.

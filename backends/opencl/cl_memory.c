@@ -88,10 +88,10 @@ static void ask_for_large_pages(const tv_cl_buffer *buffer, uint64_t size)
     (void)unmap(buffer, mapped);
 }
 
-tv_err tv_cl_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
+tv_err tv_cl_buffer_create(tv_device *head, tv_memory where, uint64_t size, tv_buffer **buffer)
 {
     tv_cl_device *device = (tv_cl_device *)head;
-    bool host = device->caps->host_visible;
+    bool host = where == TV_ON_HOST || device->caps->host_visible;
     cl_int status;
     // Padded, so that reads of whole vectors stay inside.
     cl_mem memory = device->cl.clCreateBuffer(

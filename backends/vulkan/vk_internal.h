@@ -117,7 +117,7 @@ tv_err tv_vk_cache_open(tv_vk_device *device);
 void tv_vk_cache_save(tv_vk_device *device);
 
 // vk_memory.c
-tv_err tv_vk_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer);
+tv_err tv_vk_buffer_create(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
 void tv_vk_buffer_destroy(tv_buffer *buffer);
 tv_err tv_vk_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 tv_err tv_vk_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);

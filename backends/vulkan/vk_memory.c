@@ -30,17 +30,23 @@ static bool is_small_window(const VkPhysicalDeviceMemoryProperties *memory, uint
     return size < largest / 2;
 }
 
-// Tries the memory types with all of `wanted`; VK_ERROR_OUT_OF_DEVICE_MEMORY if none has room.
+// What memory shall be, and not be.
+typedef struct memory_kind {
+    VkMemoryPropertyFlags wanted, unwanted;
+} memory_kind;
+
+// Tries the memory types of a kind; VK_ERROR_OUT_OF_DEVICE_MEMORY if none has room.
 static VkResult allocate_from(tv_vk_device *device, const VkMemoryRequirements *needs,
-                              VkMemoryPropertyFlags wanted, tv_vk_memory *memory)
+                              memory_kind kind, tv_vk_memory *memory)
 {
+    VkMemoryPropertyFlags wanted = kind.wanted;
     const VkPhysicalDeviceMemoryProperties *types = &device->physical.memory;
     VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
     for (uint32_t i = 0; i < types->memoryTypeCount && result != VK_SUCCESS; i++) {
         VkMemoryPropertyFlags flags = types->memoryTypes[i].propertyFlags;
         bool window = wanted & LOCAL && wanted & VISIBLE && is_small_window(types, i);
-        if (!(needs->memoryTypeBits >> i & 1) || (flags & wanted) != wanted ||
-            (window && needs->size > SMALL_BUFFER))
+        bool other = (flags & wanted) != wanted || flags & kind.unwanted;
+        if (!(needs->memoryTypeBits >> i & 1) || other || (window && needs->size > SMALL_BUFFER))
             continue;
         VkMemoryAllocateInfo info = {
             .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
@@ -60,10 +66,10 @@ static void free_memory(tv_vk_device *device, tv_vk_memory *memory)
     *memory = (tv_vk_memory){0};
 }
 
-// A buffer with memory of the first kind of `wanted` (of `count`) that has room. It is mapped where
-// that kind says host-visible.
+// A buffer with memory of the first of `count` kinds that has room. It is mapped where that kind
+// says host-visible.
 static tv_err make_memory(tv_vk_device *device, uint64_t size, VkBufferUsageFlags usage,
-                          const VkMemoryPropertyFlags *wanted, size_t count, tv_vk_memory *memory)
+                          const memory_kind *kinds, size_t count, tv_vk_memory *memory)
 {
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -78,8 +84,8 @@ static tv_err make_memory(tv_vk_device *device, uint64_t size, VkBufferUsageFlag
     VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
     bool map = false;
     for (size_t i = 0; i < count && result != VK_SUCCESS; i++) {
-        result = allocate_from(device, &needs, wanted[i], memory);
-        map = wanted[i] & VISIBLE;
+        result = allocate_from(device, &needs, kinds[i], memory);
+        map = kinds[i].wanted & VISIBLE;
     }
     tv_err err = tv_vk_result(result, "vkAllocateMemory");
     if (err == TV_OK)
@@ -126,21 +132,38 @@ static uint64_t padded(const tv_vk_device *device, uint64_t size)
     return software && (whole & (whole - 1)) == 0 ? whole + TV_BINDING_ALIGNMENT : whole;
 }
 
-tv_err tv_vk_buffer_create(tv_device *head, uint64_t size, tv_buffer **buffer)
+// The kinds of memory for a buffer, best first.
+static const memory_kind *kinds_for(const tv_vk_device *device, tv_memory where, size_t *count)
 {
-    static const VkMemoryPropertyFlags with_host[] = {LOCAL | VISIBLE | COHERENT, LOCAL | VISIBLE,
-                                                      LOCAL, VISIBLE | COHERENT};
-    static const VkMemoryPropertyFlags without_host[] = {LOCAL};
-    tv_vk_device *device = (tv_vk_device *)head;
-    bool host = device->caps->host_visible;
+    static const memory_kind visible[] = {
+        {LOCAL | VISIBLE | COHERENT, 0}, {LOCAL | VISIBLE, 0}, {LOCAL, 0}, {VISIBLE | COHERENT, 0}};
+    static const memory_kind invisible[] = {{LOCAL, 0}};
+    static const memory_kind host[] = {{VISIBLE | COHERENT | CACHED, LOCAL},
+                                       {VISIBLE | COHERENT, LOCAL},
+                                       {VISIBLE, LOCAL},
+                                       {VISIBLE | COHERENT | CACHED, 0}, // there is one memory
+                                       {VISIBLE | COHERENT, 0}};
+    bool discrete = device->physical.info.device_class == TV_CLASS_DISCRETE;
+    if (where == TV_ON_HOST) {
+        *count = discrete ? 3 : 5;
+        return host;
+    }
     // A discrete GPU that works from host memory is slower than no training: it fails instead.
-    size_t kinds = device->physical.info.device_class == TV_CLASS_DISCRETE ? 3 : 4;
+    *count = !device->caps->host_visible ? 1 : discrete ? 3 : 4;
+    return device->caps->host_visible ? visible : invisible;
+}
+
+tv_err tv_vk_buffer_create(tv_device *head, tv_memory where, uint64_t size, tv_buffer **buffer)
+{
+    tv_vk_device *device = (tv_vk_device *)head;
+    size_t count;
+    const memory_kind *kinds = kinds_for(device, where, &count);
     tv_vk_buffer *made = tv_alloc(1, sizeof *made);
     tv_err err =
         make_memory(device, padded(device, size),
                     VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT |
                         VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
-                    host ? with_host : without_host, host ? kinds : 1, &made->memory);
+                    kinds, count, &made->memory);
     if (err != TV_OK) {
         tv_free(made);
         return err;
@@ -176,10 +199,10 @@ static tv_err make_copy_objects(tv_vk_device *device)
         VK(device->vk.vkAllocateCommandBuffers(device->handle, &commands, &device->copy_commands)));
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     TV_TRY(VK(device->vk.vkCreateFence(device->handle, &fence, NULL, &device->copy_fence)));
-    static const VkMemoryPropertyFlags wanted[] = {VISIBLE | COHERENT | CACHED, VISIBLE | COHERENT,
-                                                   VISIBLE};
+    static const memory_kind kinds[] = {
+        {VISIBLE | COHERENT | CACHED, 0}, {VISIBLE | COHERENT, 0}, {VISIBLE, 0}};
     return make_memory(device, VK_STAGING_BYTES,
-                       VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT, wanted,
+                       VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT, kinds,
                        3, &device->staging);
 }
 

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 // A software driver reads texel buffers faster than storage buffers; they have to span a window.
 static const uint32_t TEXEL_ELEMENTS_MIN = 1u << 27;
@@ -166,7 +165,7 @@ static uint64_t usable_memory(VkPhysicalDevice handle, const extensions *all,
     }
     // Software drivers allocate from the host, and some report a heap of 2 GiB whatever it has.
     if (device_class == TV_CLASS_CPU && !budgeted) {
-        double host = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+        double host = (double)tv_host_memory();
         if (host * HEAP_SHARE > (double)largest)
             largest = (uint64_t)(host * HEAP_SHARE);
     }

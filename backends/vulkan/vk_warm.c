@@ -44,7 +44,7 @@ static tv_err run_nothing(tv_device *device, const tv_kernel *kernel, tv_buffer 
 static tv_err warm_on(tv_device *device, const tv_kernel *kernel)
 {
     tv_buffer *scratch = NULL;
-    TV_TRY(tv_vk_buffer_create(device, SCRATCH_BYTES, &scratch));
+    TV_TRY(tv_vk_buffer_create(device, TV_ON_DEVICE, SCRATCH_BYTES, &scratch));
     scratch->device = device;
     tv_err err = run_nothing(device, kernel, scratch);
     tv_vk_buffer_destroy(scratch);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ARENA_BLOCK = 64 * 1024 };
 
@@ -15,6 +16,11 @@ struct tv_arena_block {
     size_t used, size;
     max_align_t bytes[];
 };
+
+uint64_t tv_host_memory(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
 
 bool tv_mul_size(size_t a, size_t b, size_t *product)
 {

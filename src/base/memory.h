@@ -18,6 +18,9 @@ void tv_reserve(void **array, size_t *capacity, size_t needed, size_t size);
 #define TV_RESERVE(array, capacity, needed)                                                        \
     tv_reserve((void **)&(array), &(capacity), (needed), sizeof *(array))
 
+// Bytes of memory that the machine has.
+uint64_t tv_host_memory(void);
+
 // false where the result does not fit.
 bool tv_mul_size(size_t a, size_t b, size_t *product);
 bool tv_add_size(size_t a, size_t b, size_t *sum);

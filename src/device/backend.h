@@ -18,7 +18,8 @@ typedef struct tv_backend tv_backend;
 struct tv_device {
     const tv_backend *backend;
     tv_device_info info;          // caps after the mask
-    uint64_t allocated;           // bytes in buffers
+    uint64_t allocated;           // bytes in buffers on the device
+    uint64_t host_allocated;      // and on the host
     size_t buffers, programs;     // alive
     struct tv_kernel *kernels;    // all made so far, linked by `next`
     uint64_t runs, fault_run;     // program runs so far; the one that TRIVIUM_FAULT lets fail, or 0
@@ -32,6 +33,7 @@ struct tv_device {
 
 struct tv_buffer {
     tv_device *device;
+    tv_memory where;
     uint64_t size;
 };
 
@@ -92,7 +94,7 @@ struct tv_backend {
     tv_err (*device_open)(const tv_device_info *info, tv_device **device);
     void (*device_close)(tv_device *device); // frees; everything made from it is gone already
 
-    tv_err (*buffer_create)(tv_device *device, uint64_t size, tv_buffer **buffer);
+    tv_err (*buffer_create)(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
     void (*buffer_destroy)(tv_buffer *buffer);
     // No program is in flight during these two.
     tv_err (*buffer_write)(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);

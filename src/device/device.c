@@ -143,19 +143,38 @@ tv_err tv_device_note(tv_device *device, tv_err err)
 
 // ---------------------------------------------------------------------------------------- buffers
 
-static tv_err no_memory(const tv_device *device, uint64_t size)
+static uint64_t *used_of(tv_device *device, tv_memory where)
+{
+    return where == TV_ON_HOST ? &device->host_allocated : &device->allocated;
+}
+
+static uint64_t left_of(tv_device *device, tv_memory where)
+{
+    const tv_caps *caps = &device->info.caps;
+    uint64_t have = where == TV_ON_HOST ? caps->host_memory : caps->memory;
+    uint64_t used = *used_of(device, where);
+    return have > used ? have - used : 0;
+}
+
+static tv_err no_memory(tv_device *device, tv_memory where, uint64_t size)
 {
     char asked[32], used[32], total[32], left[32];
     const tv_caps *caps = &device->info.caps;
     tv_format_bytes(size, asked);
-    tv_format_bytes(device->allocated, used);
-    tv_format_bytes(caps->memory, total);
-    tv_format_bytes(caps->memory > device->allocated ? caps->memory - device->allocated : 0, left);
-    return tv_fail(TV_EMEMORY, "%s: no room for a buffer of %s: %s of %s are in use, %s are free",
-                   device->info.name, asked, used, total, left);
+    tv_format_bytes(*used_of(device, where), used);
+    tv_format_bytes(where == TV_ON_HOST ? caps->host_memory : caps->memory, total);
+    tv_format_bytes(left_of(device, where), left);
+    return tv_fail(TV_EMEMORY, "%s: no room for a buffer of %s%s: %s of %s are in use, %s are free",
+                   device->info.name, asked, where == TV_ON_HOST ? " in the host's memory" : "",
+                   used, total, left);
 }
 
 tv_err tv_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer)
+{
+    return tv_buffer_create_in(device, TV_ON_DEVICE, size, buffer);
+}
+
+tv_err tv_buffer_create_in(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer)
 {
     TV_CHECK(device && buffer, "no device, or no place for the buffer");
     TV_CHECK(size > 0, "a buffer of 0 bytes");
@@ -168,17 +187,18 @@ tv_err tv_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer)
         return tv_fail(TV_EMEMORY, "%s: a buffer of %s is over the device's limit of %s per buffer",
                        device->info.name, asked, limit);
     }
-    if (device->allocated > caps->memory || size > caps->memory - device->allocated)
-        return no_memory(device, size);
+    if (size > left_of(device, where))
+        return no_memory(device, where, size);
     tv_buffer *made = NULL;
-    tv_err err = tv_device_note(device, device->backend->buffer_create(device, size, &made));
+    tv_err err = tv_device_note(device, device->backend->buffer_create(device, where, size, &made));
     if (err == TV_EMEMORY)
-        return no_memory(device, size);
+        return no_memory(device, where, size);
     if (err != TV_OK)
         return err;
     made->device = device;
+    made->where = where;
     made->size = size;
-    device->allocated += size;
+    *used_of(device, where) += size;
     device->buffers++;
     *buffer = made;
     return TV_OK;
@@ -190,7 +210,7 @@ void tv_buffer_destroy(tv_buffer **buffer)
     *buffer = NULL;
     if (!old)
         return;
-    old->device->allocated -= old->size;
+    *used_of(old->device, old->where) -= old->size;
     old->device->buffers--;
     old->device->backend->buffer_destroy(old);
 }

@@ -64,6 +64,7 @@ typedef struct tv_caps {
     uint64_t max_range;     // bytes that one binding may span
     uint64_t max_alloc;     // bytes of one buffer
     uint64_t memory;        // bytes that may be allocated in all
+    uint64_t host_memory;   // the same of the host's memory: TV_ON_HOST
     double speed;           // 1, or the fraction of its speed that a mask leaves it
 } tv_caps;
 
@@ -107,11 +108,12 @@ double tv_device_measured_rate(const tv_device *device);
 uint64_t tv_device_validation_messages(const tv_device *device);
 
 // Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline
-// no-hostvisible no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N subgroup=N
-// speed=FRACTION profile=NAME. TV_EUSAGE names the item that cannot be meant, or that asks for more
-// than the device has. A subgroup size cannot be chosen: subgroup=N only insists that the device
-// has N, and subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device has to what
-// a well-known one has, and never asks for more. On failure caps are unchanged. NULL is no mask.
+// no-hostvisible no-texel no-cpu-kernels range=BYTES alloc=BYTES host=BYTES shared=BYTES group=N
+// subgroup=N speed=FRACTION profile=NAME. TV_EUSAGE names the item that cannot be meant, or that
+// asks for more than the device has. A subgroup size cannot be chosen: subgroup=N only insists that
+// the device has N, and subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device
+// has to what a well-known one has, and never asks for more. On failure caps are unchanged. NULL is
+// no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // CPU seconds that the threads calling tv_buffer_* and tv_program_* have spent in the driver so
@@ -120,9 +122,14 @@ double tv_device_driver_seconds(const tv_device *device);
 
 // ------------------------------------------------------------------------------------- memory
 
+// Where a buffer lies. Kernels and copies use both alike; what the host holds they reach over the
+// bus. On software drivers and integrated GPUs both are one memory, and counted apart all the same.
+typedef enum tv_memory { TV_ON_DEVICE, TV_ON_HOST } tv_memory;
+
 // `size` bytes of device memory, not cleared. TV_EMEMORY if there is not enough; size must not
 // exceed caps.max_alloc. A buffer outlives the programs that use it.
 tv_err tv_buffer_create(tv_device *device, uint64_t size, tv_buffer **buffer);
+tv_err tv_buffer_create_in(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
 void tv_buffer_destroy(tv_buffer **buffer);
 uint64_t tv_buffer_size(const tv_buffer *buffer);
 

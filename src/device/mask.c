@@ -33,6 +33,7 @@ static const struct mask_item {
     {"subgroup", MASK_SUBGROUP, 0},
     {"range", MASK_LIMIT64, offsetof(tv_caps, max_range)},
     {"alloc", MASK_LIMIT64, offsetof(tv_caps, max_alloc)},
+    {"host", MASK_LIMIT64, offsetof(tv_caps, host_memory)},
     {"shared", MASK_LIMIT32, offsetof(tv_caps, shared_bytes)},
     {"group", MASK_LIMIT32, offsetof(tv_caps, max_group)},
     {"speed", MASK_SPEED, 0},

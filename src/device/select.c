@@ -94,6 +94,16 @@ size_t tv_device_arrange(tv_device_info *infos, size_t count)
     return kept;
 }
 
+// A backend's devices. What they may take of the host's memory is the same for all.
+static tv_err enumerate(const tv_backend *backend, tv_device_info *infos, size_t capacity,
+                        size_t *count)
+{
+    TV_TRY(backend->enumerate(infos, capacity, count));
+    for (size_t i = 0; i < *count; i++)
+        infos[i].caps.host_memory = tv_host_memory();
+    return TV_OK;
+}
+
 tv_err tv_device_list_all(tv_device_info **infos, size_t *count, size_t *listed_count)
 {
     size_t capacity = DEVICES_MAX * (sizeof backends / sizeof *backends);
@@ -101,7 +111,7 @@ tv_err tv_device_list_all(tv_device_info **infos, size_t *count, size_t *listed_
     size_t total = 0;
     for (size_t i = 0; backends[i]; i++) {
         size_t found = 0;
-        tv_err err = backends[i]->enumerate(list + total, DEVICES_MAX, &found);
+        tv_err err = enumerate(backends[i], list + total, DEVICES_MAX, &found);
         if (err != TV_OK) {
             tv_free(list);
             return err;
@@ -256,7 +266,7 @@ tv_err tv_device_select(const char *which, tv_selection *selection)
     if (which && strcmp(which, "null") == 0) {
         size_t one;
         selection->backend = &tv_backend_null;
-        return tv_backend_null.enumerate(&selection->info, 1, &one);
+        return enumerate(&tv_backend_null, &selection->info, 1, &one);
     }
     tv_device_info *infos;
     const tv_device_info *found = NULL;

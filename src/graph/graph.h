@@ -54,6 +54,7 @@ struct tv_tensor {
     tv_kind kind;
     uint32_t rows, columns;
     uint32_t rank; // of tensors of a kind that persist: lower ones are placed first, 0 at first
+    bool on_host;  // it lies in the host's memory, which kernels reach over the bus
     bool kept;     // of an activation: the backward pass finds it, and computes others again from
                    // it (recompute.h)
     uint32_t unit; // of a weight and its gradient: the part of the model that they belong to,

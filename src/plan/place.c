@@ -55,18 +55,28 @@ static tv_err too_large(const tv_tensor *tensor, uint64_t max_alloc)
                    tensor->name, tensor->rows, tensor->columns, need, have);
 }
 
-static uint32_t add_block(tv_placement *p, tv_kind kind)
+static uint32_t add_block(tv_placement *p, tv_kind kind, bool on_host)
 {
     TV_RESERVE(p->blocks, p->block_capacity, p->block_count + 1);
-    p->blocks[p->block_count] = (tv_block){.kind = kind};
+    p->blocks[p->block_count] = (tv_block){.kind = kind, .on_host = on_host};
     return (uint32_t)p->block_count++;
 }
 
-static int by_kind_and_rank(const void *a, const void *b)
+static void count_bytes(tv_placement *p, tv_kind kind, bool on_host, uint64_t size)
+{
+    if (on_host)
+        p->memory.host += size;
+    else
+        p->memory.bytes[kind] += size;
+}
+
+static int by_kind_place_and_rank(const void *a, const void *b)
 {
     const tv_tensor *x = *(const tv_tensor *const *)a, *y = *(const tv_tensor *const *)b;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
+    if (x->on_host != y->on_host)
+        return x->on_host ? 1 : -1;
     if (x->rank != y->rank)
         return x->rank < y->rank ? -1 : 1;
     return x->id < y->id ? -1 : x->id > y->id;
@@ -78,12 +88,13 @@ static tv_err place_one(const tv_tensor *tensor, uint64_t max_alloc, tv_placemen
     tv_block *last = p->block_count > 0 ? &p->blocks[p->block_count - 1] : NULL;
     if (size > max_alloc)
         return too_large(tensor, max_alloc);
-    if (!last || last->kind != tensor->kind || last->size + size > limit)
-        add_block(p, tensor->kind);
+    if (!last || last->kind != tensor->kind || last->on_host != tensor->on_host ||
+        last->size + size > limit)
+        add_block(p, tensor->kind, tensor->on_host);
     uint32_t block = (uint32_t)p->block_count - 1;
     p->spots[tensor->id] = (tv_spot){block, p->blocks[block].size};
     p->blocks[block].size += size;
-    p->memory.bytes[tensor->kind] += size;
+    count_bytes(p, tensor->kind, tensor->on_host, size);
     return TV_OK;
 }
 
@@ -95,7 +106,7 @@ static tv_err place_persistent(const tv_graph *graph, uint64_t max_alloc, tv_pla
     for (size_t i = 0; i < graph->tensor_count; i++)
         if (!is_shared(graph->tensors[i]) && !graph->tensors[i]->sharding)
             sorted[count++] = graph->tensors[i];
-    qsort(sorted, count, sizeof *sorted, by_kind_and_rank);
+    qsort(sorted, count, sizeof *sorted, by_kind_place_and_rank);
     for (size_t i = 0; i < count && err == TV_OK; i++)
         err = place_one(sorted[i], max_alloc, p);
     tv_free(sorted);
@@ -137,8 +148,8 @@ static bool takes_over(const lives *l, const tv_node *node, size_t n, uint32_t i
 {
     const tv_tensor *x = node->in[input], *y = node->out[0];
     return x->kind == TV_ACTIVATION && y->kind == TV_ACTIVATION && x->dtype == y->dtype &&
-           tv_tensor_count(x) == tv_tensor_count(y) && l->all[l->index[x->id]].last == n &&
-           l->all[l->index[y->id]].first == n;
+           x->on_host == y->on_host && tv_tensor_count(x) == tv_tensor_count(y) &&
+           l->all[l->index[x->id]].last == n && l->all[l->index[y->id]].first == n;
 }
 
 // Makes one life of those of an input and an output.
@@ -222,7 +233,7 @@ static uint64_t lowest_gap(life *const *sorted, size_t placed, const life *l, ui
     return offset;
 }
 
-// In a block from `first_block` on, or in a new one.
+// In a block from `first_block` on in the memory that it is for, or in a new one.
 static tv_err place_life(life *const *sorted, size_t placed, uint64_t max_alloc,
                          uint32_t first_block, const life **others, tv_placement *p)
 {
@@ -232,7 +243,9 @@ static tv_err place_life(life *const *sorted, size_t placed, uint64_t max_alloc,
         return too_large(l->tensor, max_alloc);
     for (uint32_t b = first_block; l->spot.block == TV_NOT_PLACED; b++) {
         if (b == p->block_count)
-            add_block(p, TV_ACTIVATION);
+            add_block(p, TV_ACTIVATION, l->tensor->on_host);
+        if (p->blocks[b].on_host != l->tensor->on_host)
+            continue;
         uint64_t offset = lowest_gap(sorted, placed, l, b, others);
         if (offset + l->size <= limit || offset == 0) {
             l->spot = (tv_spot){b, offset};
@@ -268,10 +281,10 @@ static tv_err place_activations(const tv_graph *graph, uint64_t max_alloc, tv_pl
         if (!is_shared(tensor) || !l.all[l.index[tensor->id]].tensor)
             continue;
         p->spots[tensor->id] = l.all[l.index[tensor->id]].spot;
-        p->memory.unshared += padded_bytes(tensor);
+        p->memory.unshared += tensor->on_host ? 0 : padded_bytes(tensor);
     }
     for (size_t b = first_block; b < p->block_count; b++)
-        p->memory.bytes[TV_ACTIVATION] += p->blocks[b].size;
+        count_bytes(p, TV_ACTIVATION, p->blocks[b].on_host, p->blocks[b].size);
     tv_free(others);
     tv_free(sorted);
     tv_free(l.index);
@@ -301,7 +314,7 @@ void tv_place_scratch(tv_placement *p, const tv_tensor *scratch)
     uint64_t size = padded_bytes(scratch);
     if (size == 0)
         return;
-    uint32_t block = add_block(p, TV_ACTIVATION);
+    uint32_t block = add_block(p, TV_ACTIVATION, false);
     p->spots[scratch->id] = (tv_spot){block, 0};
     p->blocks[block].size = size;
     p->memory.bytes[TV_ACTIVATION] += size;

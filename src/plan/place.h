@@ -1,5 +1,6 @@
 // Placement: where each tensor lies. Persistent tensors follow one another; activations of one
-// pass share an arena, each from its first node to its last, and so do stand-ins.
+// pass share an arena, each from its first node to its last, and so do stand-ins. Those on the host
+// are placed in the same way, in blocks of their own.
 #ifndef TV_PLAN_PLACE_H
 #define TV_PLAN_PLACE_H
 
@@ -17,6 +18,7 @@ typedef struct tv_spot {
 
 typedef struct tv_block {
     tv_kind kind;
+    bool on_host;
     uint64_t size;
 } tv_block;
 

@@ -33,12 +33,18 @@ struct tv_plan {
 static tv_err check_total(const tv_plan *plan)
 {
     const tv_plan_memory *m = &plan->placement.memory;
-    uint64_t have = tv_device_get_info(plan->device)->caps.memory;
-    if (m->total <= have)
-        return TV_OK;
+    const tv_caps *caps = &tv_device_get_info(plan->device)->caps;
     char need[32], free[32], fixed[32], activations[32];
+    if (m->host > caps->host_memory) {
+        tv_format_bytes(m->host, need);
+        tv_format_bytes(caps->host_memory, free);
+        return tv_fail(TV_EMEMORY, "the plan needs %s of the host's memory, the host has %s", need,
+                       free);
+    }
+    if (m->total <= caps->memory)
+        return TV_OK;
     tv_format_bytes(m->total, need);
-    tv_format_bytes(have, free);
+    tv_format_bytes(caps->memory, free);
     tv_format_bytes(m->total - m->bytes[TV_ACTIVATION], fixed);
     tv_format_bytes(m->bytes[TV_ACTIVATION], activations);
     return tv_fail(TV_EMEMORY,
@@ -54,7 +60,8 @@ static tv_err allocate_blocks(tv_plan *plan)
     plan->shadows = tv_alloc(p->block_count, sizeof *plan->shadows);
     for (size_t i = 0; i < p->block_count; i++) {
         const tv_block *block = &p->blocks[i];
-        TV_TRY(tv_buffer_create(plan->device, block->size, &plan->buffers[i]));
+        TV_TRY(tv_buffer_create_in(plan->device, block->on_host ? TV_ON_HOST : TV_ON_DEVICE,
+                                   block->size, &plan->buffers[i]));
         if (block->kind != TV_FEED && block->kind != TV_RESULT)
             continue;
         plan->shadows[i] = tv_alloc(block->size, 1);

@@ -14,6 +14,7 @@ typedef struct tv_plan_memory {
     uint64_t bytes[TV_KIND_COUNT];
     uint64_t total;
     uint64_t unshared; // what activations would take without sharing memory
+    uint64_t host;     // of the host's memory, counted nowhere else
 } tv_plan_memory;
 
 // What a plan of this graph would take on a device with these limits. TV_EMEMORY if a single tensor
