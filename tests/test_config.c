@@ -86,7 +86,9 @@ static const struct {
     {"trainer.micro_batch_size", "2"},
     {"trainer.strategy", "diloco"},
     {"trainer.bucket_cap_mb", "12.5"},
-    {"trainer.gradient_compression", "bf16"},
+    {"trainer.gradient_compression", "powersgd"},
+    {"trainer.powersgd_rank", "2"},
+    {"trainer.powersgd_start_step", "0"},
     {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},
     {"trainer.activation_checkpointing", "block"},
@@ -537,6 +539,20 @@ static void test_checks_over_several_keys(void **state)
         {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 11}\n",
          "c.yaml:2: diloco.overlap_steps: an exchange must be over before the next one, after "
          "diloco.sync_every_n_steps / diloco.fragments steps"},
+        {"trainer: {powersgd_rank: 2}\n",
+         "c.yaml:1: trainer.powersgd_rank: only trainer.gradient_compression powersgd uses it, "
+         "this is none"},
+        {"trainer: {gradient_compression: bf16, powersgd_start_step: 2}\n",
+         "c.yaml:1: trainer.powersgd_start_step: only trainer.gradient_compression powersgd uses "
+         "it, this is bf16"},
+        {"trainer: {gradient_compression: powersgd, powersgd_rank: 2, strategy: zero1}\n", NULL},
+        {"trainer: {strategy: fsdp, gradient_compression: bf16}\n", NULL},
+        {"trainer: {strategy: fsdp, gradient_compression: powersgd}\n",
+         "c.yaml:1: trainer.gradient_compression: powersgd needs trainer.strategy ddp or zero1; "
+         "zero2 and fsdp take bf16"},
+        {"trainer: {strategy: diloco, gradient_compression: powersgd}\n",
+         "c.yaml:1: trainer.gradient_compression: with trainer.strategy diloco no gradients "
+         "travel; diloco.compression says how what travels is packed"},
         {"optimizer: {lr: 1.0e-6}\nlr_scheduler: {name: constant}\n", NULL},
     };
     (void)state;

@@ -64,6 +64,7 @@ static void test_printing_reads_back(void **state)
         "trainer: {balance: equal}\n",
         "trainer: {balance: [1, 0.5, 0]}\n",
         "trainer: {strategy: diloco}\ndiloco: {compression: none}\n",
+        "trainer: {gradient_compression: powersgd, powersgd_rank: 2}\n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -525,7 +525,7 @@ static void test_host_memory(void **state)
 {
     tv_caps caps = tv_device_get_info(*state)->caps;
     for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++) {
-        built_model s = build_model(type, 2, true);
+        built_model s = build_model(type, 2, true, TV_RECOMPUTE_NONE);
         tv_plan_memory before, after;
         assert_ok(tv_plan_measure(s.graph, &caps, &before));
         assert_true(before.host == 0);
@@ -547,7 +547,7 @@ static void test_host_memory(void **state)
 
 static void test_too_little_host_memory(void **state)
 {
-    built_model s = build_model(TV_MODEL_GPT2, 2, true);
+    built_model s = build_model(TV_MODEL_GPT2, 2, true, TV_RECOMPUTE_NONE);
     tv_device *poor;
     tv_plan *plan = NULL;
     (void)state;

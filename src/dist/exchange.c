@@ -100,6 +100,8 @@ tv_err tv_exchange_create(const tv_buckets *buckets, tv_plan *plan, tv_comm *com
         .buckets = buckets, .plan = plan, .behind = tv_comm_behind(comm), .options = *options};
     e->transports = tv_alloc(buckets->parcel_count, sizeof *e->transports);
     choose_places(e);
+    for (size_t i = 0; e->options.powersgd && i < buckets->parcel_count; i++)
+        tv_powersgd_place(e->options.powersgd, i, e->transports[i].gradients);
     tv_err err = tv_worker_create(&e->worker);
     if (err == TV_OK)
         *exchange = e;
@@ -123,6 +125,23 @@ void tv_exchange_destroy(tv_exchange **exchange)
 double tv_exchange_ready(const tv_exchange *e)
 {
     return e->ready;
+}
+
+static bool is_compressed(const tv_exchange *e)
+{
+    return e->options.powersgd && tv_powersgd_is_active(e->options.powersgd);
+}
+
+double tv_exchange_bytes(const tv_exchange *e)
+{
+    double others = (e->buckets->ranks - 1.0) / e->buckets->ranks, bytes = 0;
+    double ways = e->options.scatter ? 1 : 2, width = e->options.bf16 ? 2 : 4;
+    bytes += is_compressed(e) ? tv_powersgd_bytes(e->options.powersgd)
+                              : ways * others * width * (double)e->buckets->elements;
+    for (size_t i = 0; i < e->buckets->parcel_count && e->options.scatter; i++)
+        bytes +=
+            others * (double)e->transports[i].parcel->elements * element_bytes(&e->transports[i]);
+    return bytes;
 }
 
 // ----------------------------------------------------------------------------------- gradients
@@ -185,8 +204,11 @@ tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
         const tv_bucket *bucket = &e->buckets->buckets[i];
         if (o.err == TV_OK)
             keep(&o, fetch_bucket(e, bucket, pass));
-        for (size_t p = 0; p < bucket->count; p++)
-            tv_worker_give(e->worker, sum, find_transport(e, &bucket->parcels[p]));
+        if (is_compressed(e))
+            tv_worker_give(e->worker, tv_powersgd_sum, tv_powersgd_bucket(e->options.powersgd, i));
+        else
+            for (size_t p = 0; p < bucket->count; p++)
+                tv_worker_give(e->worker, sum, find_transport(e, &bucket->parcels[p]));
     }
     e->ready = tv_now_seconds();
     keep(&o, tv_worker_wait(e->worker, 0));

@@ -6,6 +6,7 @@
 
 #include "dist/buckets.h"
 #include "dist/comm.h"
+#include "dist/powersgd.h"
 #include "plan/plan.h"
 
 typedef struct tv_exchange tv_exchange;
@@ -13,6 +14,7 @@ typedef struct tv_exchange tv_exchange;
 typedef struct tv_exchange_options {
     bool scatter; // each rank receives the sums of what it owns only
     bool bf16; // gradients travel as bfloat16, there and back; they are summed in double precision
+    tv_powersgd *powersgd; // compresses the steps that it is active in; NULL: none
 } tv_exchange_options;
 
 // `comm` is not NULL; its second lane belongs to the exchange until that is destroyed. All
@@ -33,5 +35,9 @@ tv_err tv_exchange_weights(tv_exchange *exchange, tv_err err);
 // When tv_exchange_gradients had all from the device, in tv_now_seconds: the rest of it waited for
 // other ranks.
 double tv_exchange_ready(const tv_exchange *exchange);
+
+// Bytes of gradients, and of weights where each has one owner, that a rank sends in a step like the
+// latest one, on average over the ranks.
+double tv_exchange_bytes(const tv_exchange *exchange);
 
 #endif

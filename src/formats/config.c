@@ -133,8 +133,20 @@ bool tv_config_is_diloco(const tv_config *config)
     return strcmp(config->trainer.strategy, "diloco") == 0;
 }
 
+static bool is_powersgd(const tv_config *config)
+{
+    return strcmp(config->trainer.gradient_compression, "powersgd") == 0;
+}
+
+static bool is_of_powersgd(const tv_setting *setting)
+{
+    return strncmp(setting->path, "trainer.powersgd_", strlen("trainer.powersgd_")) == 0;
+}
+
 bool tv_setting_in_use(const tv_config *config, const tv_setting *setting)
 {
+    if (is_of_powersgd(setting))
+        return is_powersgd(config);
     if (strcmp(setting->section, "diloco.") == 0)
         return tv_config_is_diloco(config);
     if (strcmp(setting->section, "model.") != 0)
@@ -154,6 +166,10 @@ static tv_err check_keys(const tv_config *config)
         if (strcmp(s->section, "diloco.") == 0)
             return tv_fail(TV_EUSAGE, "%s: %s: only trainer.strategy diloco uses it, this is %s",
                            config->set_by[i], s->path, config->trainer.strategy);
+        if (is_of_powersgd(s))
+            return tv_fail(TV_EUSAGE,
+                           "%s: %s: only trainer.gradient_compression powersgd uses it, this is %s",
+                           config->set_by[i], s->path, config->trainer.gradient_compression);
         if (config->model.from[0])
             return tv_fail(TV_EUSAGE,
                            "%s: %s: cannot be set beside model.from, whose config.json decides it",
@@ -200,9 +216,23 @@ static tv_err check_balance(const tv_config *c)
     return fail_at(c, "trainer.balance", "no weight is above 0, so that no rank would take work");
 }
 
+// Errors of powersgd are those of gradients that stay whole until they travel.
+static tv_err check_compression(const tv_config *c)
+{
+    const char *strategy = c->trainer.strategy;
+    if (!is_powersgd(c) || (strcmp(strategy, "zero2") != 0 && strcmp(strategy, "fsdp") != 0))
+        return TV_OK;
+    return fail_at(c, "trainer.gradient_compression",
+                   "powersgd needs trainer.strategy ddp or zero1; zero2 and fsdp take bf16");
+}
+
 // Of a model cut into fragments one is exchanged at a time.
 static tv_err check_diloco(const tv_config *c)
 {
+    if (tv_config_is_diloco(c) && strcmp(c->trainer.gradient_compression, "none") != 0)
+        return fail_at(c, "trainer.gradient_compression",
+                       "with trainer.strategy diloco no gradients travel; diloco.compression says "
+                       "how what travels is packed");
     if (c->diloco.fragments > c->diloco.sync_every_n_steps)
         return fail_at(c, "diloco.fragments", "is above diloco.sync_every_n_steps");
     if (c->diloco.overlap_steps > c->diloco.sync_every_n_steps / c->diloco.fragments)
@@ -297,6 +327,7 @@ tv_err tv_config_check(const tv_config *config)
     tv_model_config model;
     TV_TRY(check_keys(config));
     TV_TRY(check_schedule(config));
+    TV_TRY(check_compression(config));
     TV_TRY(check_diloco(config));
     if (config->trainer.micro_batch_size > config->trainer.global_batch_size)
         return fail_at(config, "trainer.micro_batch_size", "is above trainer.global_batch_size");

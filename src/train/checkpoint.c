@@ -7,6 +7,7 @@
 #include "formats/json.h"
 #include "formats/manifest.h"
 #include "formats/model_config.h"
+#include "train/powersgd_state.h"
 #include "train/run_dir.h"
 
 #include <stdio.h>
@@ -163,6 +164,7 @@ static tv_err write_files(const char *folder, tv_checkpoint_parts *parts,
                                         tv_path_join(&path, folder, "config.json")));
     TV_GOTO(done, write_state(tv_path_join(&path, folder, STATE_NAME), state));
     TV_GOTO(done, tv_tokenizer_save(parts->tokenizer, folder));
+    TV_GOTO(done, tv_powersgd_save(&parts->collect, folder));
     err = parts->write_more ? parts->write_more(parts->context, folder) : TV_OK;
 done:
     tv_text_finish(&path);
@@ -228,6 +230,8 @@ tv_err tv_checkpoint_load(const char *folder, const tv_checkpoint_parts *parts)
     tv_path_join(&path, folder, "optimizer.safetensors");
     if (err == TV_OK)
         err = tv_moments_load(parts->plan, parts->model, &parts->moments, path.data);
+    if (err == TV_OK)
+        err = tv_powersgd_restore(&parts->collect, folder);
     tv_text_finish(&path);
     return err;
 }

@@ -2,6 +2,7 @@
 //   model.safetensors config.json tokenizer*   the model
 //   optimizer.safetensors trainer.json         what resuming needs
 //   diloco.safetensors                         the ranks' state where they train apart
+//   powersgd.safetensors                       what they have not sent yet of compressed gradients
 //   manifest.json                              sizes and checksums of all of these, written last
 #ifndef TV_TRAIN_CHECKPOINT_H
 #define TV_TRAIN_CHECKPOINT_H
@@ -63,7 +64,7 @@ tv_err tv_checkpoint_save(const char *run_dir, tv_checkpoint_parts *parts,
 
 // The state in a checkpoint folder (trainer.json).
 tv_err tv_checkpoint_read_state(const char *folder, tv_train_state *state);
-// Weights and moments of a checkpoint folder.
+// Weights and moments of a checkpoint folder, and what parts->collect.powersgd keeps.
 tv_err tv_checkpoint_load(const char *folder, const tv_checkpoint_parts *parts);
 
 #endif

@@ -3,9 +3,12 @@
 
 #include "base/memory.h"
 
+#include <string.h>
+
 // Rank 0's wish; count 0: it has none any more.
 typedef struct wish {
     uint64_t tensor, first, count;
+    uint64_t owner; // not 0: the error of that rank, and `tensor` is the matrix
 } wish;
 
 // All ranks send what they hold of a window to rank 0; `out` is NULL elsewhere. A rank that cannot
@@ -37,14 +40,37 @@ tv_err tv_collect_read(tv_collect *c, const tv_tensor *tensor, uint64_t first, u
 {
     if (!tensor->sharding)
         return tv_plan_read(c->plan, tensor, first, count, out);
-    wish w = {tensor->id, first, count};
+    wish w = {.tensor = tensor->id, .first = first, .count = count};
     TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
     return send_parts(c, tensor, first, count, out);
 }
 
+// Of a rank's error to rank 0; `out` is NULL elsewhere.
+static tv_err send_error(tv_collect *c, const wish *w, float *out)
+{
+    uint64_t *sizes = tv_alloc(tv_comm_size(c->comm), sizeof *sizes);
+    sizes[w->owner] = w->count * sizeof *out;
+    const float *error = tv_powersgd_get(c->powersgd, (size_t)w->tensor)->error + w->first;
+    tv_err err = tv_comm_collect(c->comm, error, sizes, out);
+    tv_free(sizes);
+    return err;
+}
+
+tv_err tv_collect_read_error(tv_collect *c, uint32_t rank, size_t matrix, uint64_t first,
+                             uint64_t count, float *out)
+{
+    wish w = {.tensor = matrix, .first = first, .count = count, .owner = rank};
+    if (rank == 0) {
+        memcpy(out, tv_powersgd_get(c->powersgd, matrix)->error + first, count * sizeof *out);
+        return TV_OK;
+    }
+    TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
+    return send_error(c, &w, out);
+}
+
 tv_err tv_collect_end(tv_collect *c)
 {
-    wish none = {0, 0, 0};
+    wish none = {.count = 0};
     return c->failed ? TV_OK : tv_comm_broadcast(c->comm, &none, sizeof none);
 }
 
@@ -55,6 +81,7 @@ tv_err tv_collect_serve(tv_collect *c)
         TV_TRY(tv_comm_broadcast(c->comm, &w, sizeof w));
         if (w.count == 0)
             return TV_OK;
-        TV_TRY(send_parts(c, c->graph->tensors[w.tensor], w.first, w.count, NULL));
+        TV_TRY(w.owner ? send_error(c, &w, NULL)
+                       : send_parts(c, c->graph->tensors[w.tensor], w.first, w.count, NULL));
     }
 }

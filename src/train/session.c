@@ -277,18 +277,24 @@ static tv_err compare_data(const tv_session *s)
 
 static tv_err open_exchange(tv_session *s)
 {
+    const tv_config *c = s->config;
     const tv_step_graph *g = s->graph;
     tv_sharded level = g->options.sharded;
+    bool bf16 = strcmp(c->trainer.gradient_compression, "bf16") == 0;
     const tv_sections *passes[] = {&g->training, &g->validation};
-    tv_exchange_options exchange = {
-        .scatter = level >= TV_SHARDED_OPTIMIZER,
-        .bf16 = strcmp(s->config->trainer.gradient_compression, "bf16") == 0};
+    tv_powersgd_options powersgd = {.rank = (size_t)c->trainer.powersgd_rank,
+                                    .start_step = (uint64_t)c->trainer.powersgd_start_step,
+                                    .seed = (uint64_t)c->seed};
     if (level >= TV_SHARDED_GRADIENTS)
         TV_TRY(tv_carrier_create(g->buckets, s->plan, s->comm, passes,
-                                 level >= TV_SHARDED_WEIGHTS ? 2 : 1, exchange.bf16, &s->carrier));
-    return level < TV_SHARDED_WEIGHTS
-               ? tv_exchange_create(g->buckets, s->plan, s->comm, &exchange, &s->exchange)
-               : TV_OK;
+                                 level >= TV_SHARDED_WEIGHTS ? 2 : 1, bf16, &s->carrier));
+    if (level == TV_SHARDED_WEIGHTS)
+        return TV_OK;
+    if (strcmp(c->trainer.gradient_compression, "powersgd") == 0)
+        s->powersgd = tv_powersgd_create(g->buckets, tv_comm_behind(s->comm), &powersgd);
+    tv_exchange_options options = {
+        .scatter = level >= TV_SHARDED_OPTIMIZER, .bf16 = bf16, .powersgd = s->powersgd};
+    return tv_exchange_create(g->buckets, s->plan, s->comm, &options, &s->exchange);
 }
 
 static tv_err open_all(tv_session *s, const tv_session_options *o)
@@ -332,6 +338,7 @@ void tv_session_close(tv_session *session)
 {
     tv_exchange_destroy(&session->exchange);
     tv_carrier_destroy(&session->carrier);
+    tv_powersgd_destroy(&session->powersgd);
     tv_balance_destroy(&session->balance);
     tv_plan_destroy(&session->plan);
     tv_step_graph_destroy(&session->graph);
@@ -380,7 +387,10 @@ tv_checkpoint_parts tv_session_parts(const tv_session *session)
 {
     return (tv_checkpoint_parts){
         .plan = session->plan,
-        .collect = {.comm = session->comm, .plan = session->plan, .graph = session->graph->graph},
+        .collect = {.comm = session->comm,
+                    .plan = session->plan,
+                    .graph = session->graph->graph,
+                    .powersgd = session->powersgd},
         .model = session->graph->model,
         .moments = {session->graph->first_moments, session->graph->second_moments},
         .tokenizer = session->tokenizer};

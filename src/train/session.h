@@ -45,6 +45,8 @@ typedef struct tv_session {
     bool rebalanced;       // by the latest step
     tv_exchange *exchange; // on their way between ranks; NULL for one rank, and with fsdp
     tv_carrier *carrier;   // the same of passes in sections; NULL where they are not
+    tv_powersgd *powersgd; // trainer.gradient_compression; NULL: another one
+    uint64_t sent;         // bytes, by this rank in the latest step
 } tv_session;
 
 typedef struct tv_session_options {

@@ -227,9 +227,13 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     report->lr = tv_schedule_lr(&s->schedule, state->step);
     report->loss_scale = state->loss_scale.value;
     write_step_block(s, state, report->lr, valid);
+    if (s->powersgd)
+        tv_powersgd_begin(s->powersgd, state->step, state->loss_scale.value);
+    uint64_t sent = tv_comm_sent_bytes(s->comm);
 
     TV_TRY(accumulate(s, &loss_sum));
     TV_TRY(update(s));
+    s->sent = tv_comm_sent_bytes(s->comm) - sent;
     if (!g->buckets)
         loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);

@@ -38,6 +38,7 @@ typedef struct trainer {
     double window_start; // since the last metric line
     uint64_t window_tokens, window_steps;
     uint64_t saved_step, validated_step, plotted_lines;
+    uint64_t sent; // bytes in a step, as logged last
 } trainer;
 
 // --------------------------------------------------------------------------------------- start
@@ -60,6 +61,27 @@ static void report_shares(const trainer *t, const char *when)
     if (tv_comm_size(t->comm) > 1)
         tv_run_log_line(t->log, "balance: %s: %s", when, shares.data);
     tv_text_finish(&shares);
+}
+
+// What a step sends, where it is not what the one before it did.
+static void report_sent(trainer *t)
+{
+    if (!t->log || !t->session.exchange || t->session.sent == t->sent)
+        return;
+    t->sent = t->session.sent;
+    tv_run_log_line(t->log, "traffic: step %llu: %.4g MB sent (formula %.4g)",
+                    (unsigned long long)t->state.step, (double)t->sent / 1e6,
+                    tv_exchange_bytes(t->session.exchange) / 1e6);
+}
+
+static void report_powersgd(const trainer *t)
+{
+    tv_text line = {0};
+    if (t->session.powersgd) {
+        tv_powersgd_describe(t->session.powersgd, &line);
+        tv_run_log_line(t->log, "powersgd: %s", line.data);
+    }
+    tv_text_finish(&line);
 }
 
 static void report_start(trainer *t)
@@ -98,6 +120,7 @@ static void report_start(trainer *t)
                         t->session.strategy_reason ? ", chosen because " : "",
                         t->session.strategy_reason ? t->session.strategy_reason : "");
     report_shares(t, "at first");
+    report_powersgd(t);
     tv_text line = {0};
     tv_startup_summarize(&t->startup, &line);
     tv_run_log_line(t->log, "%s", line.data);
@@ -396,6 +419,7 @@ static tv_err one_step(trainer *t)
     shown.loss_scale = shown_scale(t, &report);
     tv_progress_update(t->progress, &shown);
     bool last = step == (uint64_t)c->trainer.max_steps;
+    report_sent(t);
     TV_TRY(check_finite(t, &report));
     if (t->writes && t->session.rebalanced) {
         char when[32];
