@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROUNDS_MOST = 99, ROWS_MOST = 64 };
+enum { ROUNDS_MOST = 99, ROWS_MOST = 64, TYPES = 3 };
 
 // As in cblas.h, which comes with OpenBLAS's development files only.
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
@@ -26,9 +26,11 @@ int openblas_get_num_threads(void);
 
 typedef struct options {
     const char *device, *only;
-    tv_dtype dtype;
-    uint32_t rounds;
+    tv_dtype dtypes[TYPES];
+    uint32_t dtype_count, rounds;
 } options;
+
+static const char *const dtype_names[] = {[TV_F32] = "f32", [TV_F16] = "f16", [TV_BF16] = "bf16"};
 
 // A layer of M rows, N outputs and K inputs, whose weight is stored [N, K] (nt) or [K, N] (nn).
 typedef struct shape {
@@ -50,7 +52,7 @@ enum { PRODUCTS = 6 };
 
 typedef struct row {
     char title[64];
-    double gflops[2], ratio; // medians; 0 Trivium, 1 OpenBLAS
+    double gflops[TYPES + 1]; // medians: ours by type, then OpenBLAS's
 } row;
 
 // --------------------------------------------------------------------------------------- products
@@ -75,9 +77,11 @@ static void blas(const product *p, const float *a, const float *b, float *c)
 
 // ------------------------------------------------------------------------------------------ trial
 
-// One product on both sides. Small ones are repeated in one program, as a step would have them.
+// One product in one type, on both sides. Small ones are repeated in one program, as a step would
+// have them.
 typedef struct trial {
     const product *product;
+    tv_dtype dtype;
     uint32_t repeats;
     tv_graph *graph;
     tv_tensor *a, *b, *c;
@@ -101,9 +105,10 @@ static float *random_matrix(tv_dtype dtype, const tv_tensor *tensor, uint64_t st
     return x;
 }
 
-static void build_graph(trial *t, tv_dtype dtype)
+static void build_graph(trial *t)
 {
     const product *p = t->product;
+    tv_dtype dtype = t->dtype;
     bool tn = p->layout == TV_TN, nt = p->layout == TV_NT;
     uint32_t a_rows = tn ? p->k : p->m, a_columns = tn ? p->m : p->k;
     uint32_t b_rows = nt ? p->n : p->k, b_columns = nt ? p->k : p->n;
@@ -162,71 +167,130 @@ static void settle(void)
     usleep(20000);
 }
 
-static tv_err take_turns(trial *t, uint32_t rounds, row *result)
+static double seconds_of_blas(const trial *t)
 {
-    double seconds[2][ROUNDS_MOST];
-    const product *p = t->product;
+    double start = tv_now_seconds();
+    for (uint32_t j = 0; j < t->repeats; j++)
+        blas(t->product, t->x, t->y, t->z);
+    return tv_now_seconds() - start;
+}
+
+static tv_err take_turns(trial *trials, uint32_t count, uint32_t rounds, row *result)
+{
+    double seconds[TYPES + 1][ROUNDS_MOST];
+    const product *p = trials->product;
     for (uint32_t i = 0; i < rounds; i++) {
+        for (uint32_t j = 0; j < count; j++) {
+            settle();
+            double start = tv_now_seconds();
+            TV_TRY(tv_plan_execute(trials[j].plan, 0));
+            seconds[j][i] = tv_now_seconds() - start;
+        }
         settle();
-        double start = tv_now_seconds();
-        TV_TRY(tv_plan_execute(t->plan, 0));
-        seconds[0][i] = tv_now_seconds() - start;
-        settle();
-        start = tv_now_seconds();
-        for (uint32_t j = 0; j < t->repeats; j++)
-            blas(p, t->x, t->y, t->z);
-        seconds[1][i] = tv_now_seconds() - start;
+        seconds[count][i] = seconds_of_blas(trials);
     }
-    double flop = 2e-9 * p->m * p->n * p->k * t->repeats;
-    for (int side = 0; side < 2; side++)
+    double flop = 2e-9 * p->m * p->n * p->k * trials->repeats;
+    for (uint32_t side = 0; side <= count; side++)
         result->gflops[side] = flop / median(seconds[side], rounds);
-    result->ratio = result->gflops[0] / result->gflops[1];
     return TV_OK;
+}
+
+static tv_err begin(trial *t, tv_device *device)
+{
+    build_graph(t);
+    t->x = random_matrix(t->dtype, t->a, 1);
+    t->y = random_matrix(t->dtype, t->b, 2);
+    t->z = tv_alloc((size_t)tv_tensor_count(t->c), sizeof *t->z);
+    t->own = tv_alloc((size_t)tv_tensor_count(t->c), sizeof *t->own);
+    TV_TRY(prepare(t, device));
+    return compare(t);
+}
+
+static void end(trial *t)
+{
+    tv_plan_destroy(&t->plan);
+    tv_graph_destroy(&t->graph);
+    tv_free(t->x);
+    tv_free(t->y);
+    tv_free(t->z);
+    tv_free(t->own);
 }
 
 static tv_err measure(const options *o, tv_device *device, const product *p, row *result)
 {
     double flop = 2.0 * p->m * p->n * p->k;
-    trial t = {.product = p, .repeats = (uint32_t)fmax(1, 12e9 / flop)};
-    build_graph(&t, o->dtype);
-    t.x = random_matrix(o->dtype, t.a, 1);
-    t.y = random_matrix(o->dtype, t.b, 2);
-    t.z = tv_alloc((size_t)tv_tensor_count(t.c), sizeof *t.z);
-    t.own = tv_alloc((size_t)tv_tensor_count(t.c), sizeof *t.own);
-    tv_err err;
-    TV_GOTO(done, prepare(&t, device));
-    TV_GOTO(done, compare(&t));
-    TV_GOTO(done, take_turns(&t, o->rounds, result));
-done:
-    tv_plan_destroy(&t.plan);
-    tv_graph_destroy(&t.graph);
-    tv_free(t.x);
-    tv_free(t.y);
-    tv_free(t.z);
-    tv_free(t.own);
+    trial trials[TYPES] = {0};
+    tv_err err = TV_OK;
+    for (uint32_t i = 0; i < o->dtype_count && err == TV_OK; i++) {
+        trials[i] = (trial){
+            .product = p, .dtype = o->dtypes[i], .repeats = (uint32_t)fmax(1, 12e9 / flop)};
+        err = begin(&trials[i], device);
+    }
+    if (err == TV_OK)
+        err = take_turns(trials, o->dtype_count, o->rounds, result);
+    for (uint32_t i = 0; i < o->dtype_count; i++)
+        end(&trials[i]);
     return err;
 }
 
 // ----------------------------------------------------------------------------------------- report
 
-static void summarise(const row *rows, uint32_t count)
+static void summarise(const char *what, const row *rows, uint32_t count, uint32_t side,
+                      uint32_t other)
 {
-    double ratios[ROWS_MOST];
+    double ratios[ROWS_MOST], least = INFINITY;
     const row *worst = rows;
     for (uint32_t i = 0; i < count; i++) {
-        ratios[i] = rows[i].ratio;
-        if (rows[i].ratio < worst->ratio)
+        ratios[i] = rows[i].gflops[side] / rows[i].gflops[other];
+        if (ratios[i] < least) {
+            least = ratios[i];
             worst = &rows[i];
+        }
     }
-    printf("ratio: median %.2f, worst %.2f (%s)\n", median(ratios, count), worst->ratio,
-           worst->title);
+    printf("%s: median %.2f, worst %.2f (%s)\n", what, median(ratios, count), least, worst->title);
+}
+
+static void summarise_all(const options *o, const row *rows, uint32_t count)
+{
+    char what[64];
+    for (uint32_t i = 0; i < o->dtype_count; i++) {
+        snprintf(what, sizeof what, "ratio of %s to OpenBLAS", dtype_names[o->dtypes[i]]);
+        summarise(what, rows, count, i, o->dtype_count);
+    }
+    for (uint32_t i = 1; i < o->dtype_count; i++) {
+        snprintf(what, sizeof what, "ratio of %s to %s", dtype_names[o->dtypes[i]],
+                 dtype_names[o->dtypes[0]]);
+        summarise(what, rows, count, i, 0);
+    }
+}
+
+static void print_head(const options *o)
+{
+    printf("%-32s", "MxNxK role layout");
+    for (uint32_t i = 0; i < o->dtype_count; i++)
+        printf(" %9s", dtype_names[o->dtypes[i]]);
+    printf(" %9s", "OpenBLAS");
+    for (uint32_t i = 0; i < o->dtype_count; i++)
+        printf(" %6s", "ratio");
+    printf("\n");
+}
+
+static void print_row(const options *o, const row *r)
+{
+    printf("%-32s", r->title);
+    for (uint32_t i = 0; i <= o->dtype_count; i++)
+        printf(" %9.1f", r->gflops[i]);
+    for (uint32_t i = 0; i < o->dtype_count; i++)
+        printf(" %6.2f", r->gflops[i] / r->gflops[o->dtype_count]);
+    printf("\n");
+    fflush(stdout);
 }
 
 static tv_err measure_all(const options *o, tv_device *device)
 {
     static row rows[ROWS_MOST];
     uint32_t count = 0;
-    printf("%-32s %9s %9s %6s\n", "MxNxK role layout", "Trivium", "OpenBLAS", "ratio");
+    print_head(o);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape *s = &shapes[i];
         product products[PRODUCTS];
@@ -238,26 +302,28 @@ static tv_err measure_all(const options *o, tv_device *device)
             if (o->only && !strstr(r->title, o->only))
                 continue;
             TV_TRY(measure(o, device, &products[j], r));
-            printf("%-32s %9.1f %9.1f %6.2f\n", r->title, r->gflops[0], r->gflops[1], r->ratio);
-            fflush(stdout);
+            print_row(o, r);
             count++;
         }
     }
     if (count == 0)
         return tv_fail(TV_EUSAGE, "--only %s: no row of that name", o->only);
-    summarise(rows, count);
+    summarise_all(o, rows, count);
     return TV_OK;
 }
 
-static tv_err parse_dtype(const char *text, tv_dtype *dtype)
+static tv_err parse_dtypes(char *text, options *o)
 {
-    static const char *const names[] = {[TV_F32] = "f32", [TV_F16] = "f16", [TV_BF16] = "bf16"};
-    for (tv_dtype i = TV_F32; i <= TV_BF16; i++)
-        if (names[i] && strcmp(text, names[i]) == 0) {
-            *dtype = i;
-            return TV_OK;
-        }
-    return tv_fail(TV_EUSAGE, "--dtype %s: use f32, f16 or bf16", text);
+    o->dtype_count = 0;
+    for (char *name = strsep(&text, ","); name; name = strsep(&text, ",")) {
+        tv_dtype dtype = TV_F32;
+        while (dtype <= TV_BF16 && (!dtype_names[dtype] || strcmp(name, dtype_names[dtype]) != 0))
+            dtype++;
+        if (dtype > TV_BF16 || o->dtype_count == TYPES)
+            return tv_fail(TV_EUSAGE, "--dtype %s: use up to %d of f32, f16 and bf16", name, TYPES);
+        o->dtypes[o->dtype_count++] = dtype;
+    }
+    return TV_OK;
 }
 
 static tv_err parse(int argc, char **argv, options *o)
@@ -274,7 +340,7 @@ static tv_err parse(int argc, char **argv, options *o)
         else if (c == 'o')
             o->only = optarg;
         else if (c == 't')
-            TV_TRY(parse_dtype(optarg, &o->dtype));
+            TV_TRY(parse_dtypes(optarg, o));
         else if (c == 'r')
             o->rounds = (uint32_t)strtoul(optarg, NULL, 10);
         else
@@ -287,7 +353,7 @@ static tv_err parse(int argc, char **argv, options *o)
 
 static tv_err run(int argc, char **argv)
 {
-    options o = {.rounds = 5};
+    options o = {.dtype_count = 1, .rounds = 5};
     tv_device *device = NULL;
     TV_TRY(parse(argc, argv, &o));
     TV_TRY(tv_device_open(o.device, NULL, &device));

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Measures matrix products of a device against OpenBLAS on two threads, taking turns.
 #
-#     tools/peers/gemm.sh [--device D] [--dtype f32|f16|bf16] [--rounds N] [--only TEXT]
+#     tools/peers/gemm.sh [--device D] [--dtype f32,f16,bf16] [--rounds N] [--only TEXT]
 #
 # Prints GFLOP/s and their ratio for the products of five layers: forward, gradient of the input,
-# gradient of the weight, for weights stored [N, K] and [K, N]. --only keeps the rows whose title
-# holds TEXT. Needs libtrivium in build/ (TRIVIUM_BUILD names another folder) and Debian's
+# gradient of the weight, for weights stored [N, K] and [K, N]. Several types take turns, too, and
+# are compared with the first. --only keeps the rows whose title holds TEXT. Needs libtrivium in build/ (TRIVIUM_BUILD names another folder) and Debian's
 # libopenblas0-openmp.
 set -euo pipefail
 
