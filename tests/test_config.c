@@ -485,87 +485,87 @@ static void test_environment(void **state)
     tv_config_finish(&c);
 }
 
+static const struct {
+    const char *yaml, *says; // NULL: passes
+} several_keys[] = {
+    {"model: {type: llama}\n", NULL},
+    {"model: {type: gpt2, hidden_size: 64}\n",
+     "c.yaml:1: model.hidden_size: unknown key for model.type gpt2; only llama has it"},
+    {"model:\n  n_layer: 2\n  type: llama\n",
+     "c.yaml:2: model.n_layer: unknown key for model.type llama; only gpt2 has it"},
+    {"model: {from: x, n_layer: 2}\n",
+     "c.yaml:1: model.n_layer: cannot be set beside model.from, whose config.json decides it"},
+    {"model: {from: x, vocab_size: 2}\n", "c.yaml:1: model.vocab_size: cannot be set beside "
+                                          "model.from, whose config.json decides it"},
+    {"model: {from: x, type: llama, resid_pdrop: 0.5}\n", NULL},
+    {"model: {n_embd: 10, n_head: 3}\n", "model: width 10 is not divisible by 3 heads"},
+    {"model: {type: llama, hidden_size: 12, num_attention_heads: 4}\n",
+     "model: a head size must be a multiple of 4, at most 256; 12 / 4 heads gives 3; change "
+     "the "
+     "number of heads"},
+    {"model: {type: llama, num_key_value_heads: 5}\n",
+     "model: 12 heads are not divisible by 5 key/value heads"},
+    {"data: {seq_len: 1024}\n", NULL},
+    {"data: {seq_len: 1025}\n",
+     "c.yaml:1: data.seq_len: 1025 is longer than the model's 1024 positions"},
+    {"model: {n_positions: 100}\n", "data.seq_len: 256 is longer than the model's 100 positions"},
+    {"trainer: {global_batch_size: 4, micro_batch_size: 5}\n",
+     "c.yaml:1: trainer.micro_batch_size: is above trainer.global_batch_size"},
+    {"trainer: {balance: 'equal'}\n", NULL},
+    {"trainer: {balance: [0, 2.5]}\n", NULL},
+    {"trainer: {balance: [0, 0]}\n",
+     "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
+    {"trainer: {balance: []}\n",
+     "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
+    {"trainer: {max_steps: 99}\n",
+     "lr_scheduler.warmup_steps: the warm-up is longer than trainer.max_steps"},
+    {"lr_scheduler: {name: wsd}\n",
+     "lr_scheduler.decay_steps: wsd needs at least 1 step to descend in"},
+    {"lr_scheduler: {name: wsd, decay_steps: 1900}\n", NULL},
+    {"lr_scheduler: {name: wsd, decay_steps: 1901}\n",
+     "lr_scheduler.warmup_steps: warm-up and decay_steps together are longer than "
+     "trainer.max_steps"},
+    {"lr_scheduler: {decay_steps: 5}\n",
+     "c.yaml:1: lr_scheduler.decay_steps: only lr_scheduler.name wsd uses it"},
+    {"optimizer: {lr: 1.0e-6}\n", "lr_scheduler.min_lr: is above optimizer.lr"},
+    {"diloco: {outer_lr: 1}\n",
+     "c.yaml:1: diloco.outer_lr: only trainer.strategy diloco uses it, this is auto"},
+    {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 10}\n", NULL},
+    {"trainer: {strategy: diloco}\ndiloco: {fragments: 51}\n",
+     "c.yaml:2: diloco.fragments: is above diloco.sync_every_n_steps"},
+    {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 11}\n",
+     "c.yaml:2: diloco.overlap_steps: an exchange must be over before the next one, after "
+     "diloco.sync_every_n_steps / diloco.fragments steps"},
+    {"trainer: {powersgd_rank: 2}\n",
+     "c.yaml:1: trainer.powersgd_rank: only trainer.gradient_compression powersgd uses it, "
+     "this is none"},
+    {"trainer: {gradient_compression: bf16, powersgd_start_step: 2}\n",
+     "c.yaml:1: trainer.powersgd_start_step: only trainer.gradient_compression powersgd uses "
+     "it, this is bf16"},
+    {"trainer: {gradient_compression: powersgd, powersgd_rank: 2, strategy: zero1}\n", NULL},
+    {"trainer: {strategy: fsdp, gradient_compression: bf16}\n", NULL},
+    {"trainer: {strategy: fsdp, gradient_compression: powersgd}\n",
+     "c.yaml:1: trainer.gradient_compression: powersgd needs trainer.strategy ddp or zero1; "
+     "zero2 and fsdp take bf16"},
+    {"trainer: {strategy: diloco, gradient_compression: powersgd}\n",
+     "c.yaml:1: trainer.gradient_compression: with trainer.strategy diloco no gradients "
+     "travel; diloco.compression says how what travels is packed"},
+    {"optimizer: {lr: 1.0e-6}\nlr_scheduler: {name: constant}\n", NULL},
+};
+
 static void test_checks_over_several_keys(void **state)
 {
-    static const struct {
-        const char *yaml, *says; // NULL: passes
-    } cases[] = {
-        {"model: {type: llama}\n", NULL},
-        {"model: {type: gpt2, hidden_size: 64}\n",
-         "c.yaml:1: model.hidden_size: unknown key for model.type gpt2; only llama has it"},
-        {"model:\n  n_layer: 2\n  type: llama\n",
-         "c.yaml:2: model.n_layer: unknown key for model.type llama; only gpt2 has it"},
-        {"model: {from: x, n_layer: 2}\n",
-         "c.yaml:1: model.n_layer: cannot be set beside model.from, whose config.json decides it"},
-        {"model: {from: x, vocab_size: 2}\n", "c.yaml:1: model.vocab_size: cannot be set beside "
-                                              "model.from, whose config.json decides it"},
-        {"model: {from: x, type: llama, resid_pdrop: 0.5}\n", NULL},
-        {"model: {n_embd: 10, n_head: 3}\n", "model: width 10 is not divisible by 3 heads"},
-        {"model: {type: llama, hidden_size: 12, num_attention_heads: 4}\n",
-         "model: a head size must be a multiple of 4, at most 256; 12 / 4 heads gives 3; change "
-         "the "
-         "number of heads"},
-        {"model: {type: llama, num_key_value_heads: 5}\n",
-         "model: 12 heads are not divisible by 5 key/value heads"},
-        {"data: {seq_len: 1024}\n", NULL},
-        {"data: {seq_len: 1025}\n",
-         "c.yaml:1: data.seq_len: 1025 is longer than the model's 1024 positions"},
-        {"model: {n_positions: 100}\n",
-         "data.seq_len: 256 is longer than the model's 100 positions"},
-        {"trainer: {global_batch_size: 4, micro_batch_size: 5}\n",
-         "c.yaml:1: trainer.micro_batch_size: is above trainer.global_batch_size"},
-        {"trainer: {balance: 'equal'}\n", NULL},
-        {"trainer: {balance: [0, 2.5]}\n", NULL},
-        {"trainer: {balance: [0, 0]}\n",
-         "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
-        {"trainer: {balance: []}\n",
-         "c.yaml:1: trainer.balance: no weight is above 0, so that no rank would take work"},
-        {"trainer: {max_steps: 99}\n",
-         "lr_scheduler.warmup_steps: the warm-up is longer than trainer.max_steps"},
-        {"lr_scheduler: {name: wsd}\n",
-         "lr_scheduler.decay_steps: wsd needs at least 1 step to descend in"},
-        {"lr_scheduler: {name: wsd, decay_steps: 1900}\n", NULL},
-        {"lr_scheduler: {name: wsd, decay_steps: 1901}\n",
-         "lr_scheduler.warmup_steps: warm-up and decay_steps together are longer than "
-         "trainer.max_steps"},
-        {"lr_scheduler: {decay_steps: 5}\n",
-         "c.yaml:1: lr_scheduler.decay_steps: only lr_scheduler.name wsd uses it"},
-        {"optimizer: {lr: 1.0e-6}\n", "lr_scheduler.min_lr: is above optimizer.lr"},
-        {"diloco: {outer_lr: 1}\n",
-         "c.yaml:1: diloco.outer_lr: only trainer.strategy diloco uses it, this is auto"},
-        {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 10}\n", NULL},
-        {"trainer: {strategy: diloco}\ndiloco: {fragments: 51}\n",
-         "c.yaml:2: diloco.fragments: is above diloco.sync_every_n_steps"},
-        {"trainer: {strategy: diloco}\ndiloco: {fragments: 5, overlap_steps: 11}\n",
-         "c.yaml:2: diloco.overlap_steps: an exchange must be over before the next one, after "
-         "diloco.sync_every_n_steps / diloco.fragments steps"},
-        {"trainer: {powersgd_rank: 2}\n",
-         "c.yaml:1: trainer.powersgd_rank: only trainer.gradient_compression powersgd uses it, "
-         "this is none"},
-        {"trainer: {gradient_compression: bf16, powersgd_start_step: 2}\n",
-         "c.yaml:1: trainer.powersgd_start_step: only trainer.gradient_compression powersgd uses "
-         "it, this is bf16"},
-        {"trainer: {gradient_compression: powersgd, powersgd_rank: 2, strategy: zero1}\n", NULL},
-        {"trainer: {strategy: fsdp, gradient_compression: bf16}\n", NULL},
-        {"trainer: {strategy: fsdp, gradient_compression: powersgd}\n",
-         "c.yaml:1: trainer.gradient_compression: powersgd needs trainer.strategy ddp or zero1; "
-         "zero2 and fsdp take bf16"},
-        {"trainer: {strategy: diloco, gradient_compression: powersgd}\n",
-         "c.yaml:1: trainer.gradient_compression: with trainer.strategy diloco no gradients "
-         "travel; diloco.compression says how what travels is packed"},
-        {"optimizer: {lr: 1.0e-6}\nlr_scheduler: {name: constant}\n", NULL},
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof several_keys / sizeof *several_keys; i++) {
         tv_config c;
         tv_config_init(&c);
-        if (parse(&c, cases[i].yaml) != TV_OK)
-            fail_msg("%s: %s", cases[i].yaml, tv_error_message());
+        if (parse(&c, several_keys[i].yaml) != TV_OK)
+            fail_msg("%s: %s", several_keys[i].yaml, tv_error_message());
         tv_err err = tv_config_check(&c);
-        if (cases[i].says)
-            expect_message(cases[i].yaml, err, cases[i].says);
+        if (several_keys[i].says)
+            expect_message(several_keys[i].yaml, err, several_keys[i].says);
         else if (err != TV_OK)
-            fail_msg("%s: %s", cases[i].yaml, tv_error_message());
+            fail_msg("%s: %s", several_keys[i].yaml, tv_error_message());
         tv_config_finish(&c);
     }
 }

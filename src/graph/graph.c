@@ -57,8 +57,8 @@ uint32_t tv_graph_new_section(tv_graph *graph)
 
 void tv_graph_fresh_gradients(tv_graph *graph)
 {
-    TV_CHECK(graph->phase > 0 && graph->fresh == 0, "phase %u cannot start afresh", graph->phase);
-    graph->fresh = graph->phase;
+    TV_CHECK(graph->fresh == 0, "another phase than %u starts afresh", graph->phase);
+    graph->fresh = graph->phase + 1;
 }
 
 uint32_t tv_graph_watch(tv_graph *graph, uint32_t phase, tv_tensor *const *tensors, size_t count)

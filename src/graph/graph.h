@@ -130,7 +130,7 @@ typedef struct tv_graph {
     uint32_t phase_count;
     uint32_t *passes; // by phase: the first one of its pass
     size_t pass_capacity;
-    uint32_t fresh;   // the phase whose gradients start afresh; 0: none
+    uint32_t fresh;   // the phase whose gradients start afresh, counted from 1; 0: none
     tv_dtype storage; // of weights and of activations, except small statistics; TV_F32 at first
 } tv_graph;
 
@@ -154,7 +154,7 @@ uint32_t tv_graph_new_phase(tv_graph *graph);
 uint32_t tv_graph_new_section(tv_graph *graph);
 
 // Nodes of the current phase find the gradients of all weights to be 0, whatever they were before:
-// nothing need clear them. For one phase behind the first. Those of sections always do.
+// nothing need clear them. For one phase. Those of sections always do.
 void tv_graph_fresh_gradients(tv_graph *graph);
 
 // The program of `phase` shall tell when it has written the last of these tensors, which persist.

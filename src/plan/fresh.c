@@ -14,7 +14,7 @@ static bool starts_afresh(const tv_graph *graph, const tv_tensor *tensor, uint32
 {
     if (tensor->kind != TV_GRADIENT || tensor->sharding)
         return false;
-    return tensor->span ? tensor->span->first == phase : phase > 0 && phase == graph->fresh;
+    return tensor->span ? tensor->span->first == phase : phase + 1 == graph->fresh;
 }
 
 // The flag that makes the launch add to what it writes; NULL where it cannot do without.
@@ -110,7 +110,8 @@ tv_err tv_freshen_gradients(tv_lowering *lowering, const tv_graph *graph, tv_nod
     bool *phases = tv_alloc(graph->phase_count, sizeof *phases); // in which something starts
     size_t count = 0;
     tv_err err = TV_OK;
-    phases[graph->fresh] = true;
+    if (graph->fresh > 0)
+        phases[graph->fresh - 1] = true;
     for (size_t i = 0; i < graph->tensor_count; i++)
         if (graph->tensors[i]->kind == TV_GRADIENT && graph->tensors[i]->span)
             phases[graph->tensors[i]->span->first] = true;

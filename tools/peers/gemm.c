@@ -222,8 +222,8 @@ static tv_err measure(const options *o, tv_device *device, const product *p, row
     trial trials[TYPES] = {0};
     tv_err err = TV_OK;
     for (uint32_t i = 0; i < o->dtype_count && err == TV_OK; i++) {
-        trials[i] = (trial){
-            .product = p, .dtype = o->dtypes[i], .repeats = (uint32_t)fmax(1, 12e9 / flop)};
+        trials[i] =
+            (trial){.product = p, .dtype = o->dtypes[i], .repeats = (uint32_t)fmax(1, 12e9 / flop)};
         err = begin(&trials[i], device);
     }
     if (err == TV_OK)

@@ -5,8 +5,8 @@
 #
 # Prints GFLOP/s and their ratio for the products of five layers: forward, gradient of the input,
 # gradient of the weight, for weights stored [N, K] and [K, N]. Several types take turns, too, and
-# are compared with the first. --only keeps the rows whose title holds TEXT. Needs libtrivium in build/ (TRIVIUM_BUILD names another folder) and Debian's
-# libopenblas0-openmp.
+# are compared with the first. --only keeps the rows whose title holds TEXT. Needs libtrivium in
+# build/ (TRIVIUM_BUILD names another folder) and Debian's libopenblas0-openmp.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
