@@ -47,8 +47,7 @@ done:
     return err;
 }
 
-// --------------------------------------------------------------------------------- independent
-// check
+// ---------------------------------------------------------------------------- independent check
 
 static bool uses(const tv_node *node, const tv_tensor *tensor)
 {
