@@ -413,6 +413,13 @@ static void test_errors(void **state)
     assert_string_equal(tv_error_message(), "line 9: file: 3");
     tv_fail(TV_EIO, "again: %s", tv_error_message()); // its own text as an argument
     assert_string_equal(tv_error_message(), "again: line 9: file: 3");
+    tv_kept_error kept = {.err = TV_OK};
+    tv_error_keep(&kept, TV_OK);
+    assert_int_equal(tv_error_tell(&kept), TV_OK);
+    tv_error_keep(&kept, tv_fail(TV_EIO, "first"));
+    tv_error_keep(&kept, tv_fail(TV_ENET, "second"));
+    assert_int_equal(tv_error_tell(&kept), TV_EIO);
+    assert_string_equal(tv_error_message(), "first");
     static const struct {
         tv_err err;
         int code;
@@ -455,8 +462,6 @@ static void test_worker(void **state)
     assert_int_equal(tv_worker_wait(worker, 0), TV_EIO);
     assert_string_equal(tv_error_message(), "job 30 failed");
     assert_int_equal(at, FAILING);
-    assert_true(tv_worker_is_over(worker, TASKS));
-    assert_false(tv_worker_is_over(worker, TASKS + 1));
     tv_worker_destroy(&worker);
     assert_null(worker);
     tv_worker_destroy(&worker);

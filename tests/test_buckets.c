@@ -80,7 +80,9 @@ static void check_graph(const tv_step_graph *graph, uint32_t ranks)
     }
     uint64_t most = 0, least = UINT64_MAX;
     for (uint32_t r = 0; r < ranks; r++) {
-        uint64_t owned = tv_buckets_owned(b, r);
+        uint64_t owned = 0;
+        for (size_t i = 0; i < b->parcel_count; i++)
+            owned += b->parcels[i].owned[r];
         most = owned > most ? owned : most;
         least = owned < least ? owned : least;
     }

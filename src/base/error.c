@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 1024 };
+enum { MESSAGE_MAX = TV_ERROR_LINE };
 
 static _Thread_local char message[MESSAGE_MAX];
 
@@ -33,6 +33,19 @@ tv_err tv_fail_in(tv_err code, const char *format, ...)
     text[MESSAGE_MAX - 1] = 0;
     memcpy(message, text, sizeof message);
     return code;
+}
+
+void tv_error_keep(tv_kept_error *kept, tv_err err)
+{
+    if (kept->err != TV_OK || err == TV_OK)
+        return;
+    kept->err = err;
+    memcpy(kept->line, message, sizeof kept->line);
+}
+
+tv_err tv_error_tell(const tv_kept_error *kept)
+{
+    return kept->err == TV_OK ? TV_OK : tv_fail(kept->err, "%s", kept->line);
 }
 
 tv_err tv_fail_errno(const char *format, ...)

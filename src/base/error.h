@@ -46,6 +46,18 @@ tv_fail_errno(const char *format, ...);
 // The line of this thread's latest failure; valid until the next one. Never NULL.
 const char *tv_error_message(void);
 
+// The first of several failures, with its line, over what is done in spite of it. All zero: none.
+enum { TV_ERROR_LINE = 1024 };
+typedef struct tv_kept_error {
+    tv_err err;
+    char line[TV_ERROR_LINE];
+} tv_kept_error;
+
+// Keeps this thread's failure `err`, unless it is TV_OK or another one is kept already.
+void tv_error_keep(tv_kept_error *kept, tv_err err);
+// Makes what is kept this thread's failure, and returns its code.
+tv_err tv_error_tell(const tv_kept_error *kept);
+
 // The program's exit code for an error (0 done, 1 failed, 2 usage, 28 disk full, 75 resumable).
 int tv_exit_code(tv_err code);
 

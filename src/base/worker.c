@@ -4,7 +4,6 @@
 #include "base/memory.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct job {
@@ -20,13 +19,12 @@ struct tv_worker {
     size_t count, capacity;
     uint64_t over;
     bool closing;
-    tv_err err; // of the first job that failed
-    char line[1024];
+    tv_kept_error error; // of the first job that failed
 };
 
 static tv_err run(tv_worker *w, job next)
 {
-    if (w->err != TV_OK)
+    if (w->error.err != TV_OK)
         return TV_OK;
     pthread_mutex_unlock(&w->lock);
     tv_err err = next.run(next.context);
@@ -43,11 +41,7 @@ static void *work(void *argument)
             pthread_cond_wait(&w->given, &w->lock);
         if (w->count == 0)
             break;
-        tv_err err = run(w, w->jobs[0]);
-        if (err != TV_OK) {
-            w->err = err;
-            snprintf(w->line, sizeof w->line, "%s", tv_error_message());
-        }
+        tv_error_keep(&w->error, run(w, w->jobs[0]));
         memmove(w->jobs, w->jobs + 1, --w->count * sizeof *w->jobs);
         w->over++;
         pthread_cond_broadcast(&w->done);
@@ -107,15 +101,7 @@ tv_err tv_worker_wait(tv_worker *w, uint64_t number)
         number = w->over + w->count;
     while (w->over < number)
         pthread_cond_wait(&w->done, &w->lock);
-    tv_err err = w->err;
+    tv_err err = tv_error_tell(&w->error);
     pthread_mutex_unlock(&w->lock);
-    return err == TV_OK ? TV_OK : tv_fail(err, "%s", w->line); // the line is not written again
-}
-
-bool tv_worker_is_over(tv_worker *w, uint64_t number)
-{
-    pthread_mutex_lock(&w->lock);
-    bool over = w->over >= number;
-    pthread_mutex_unlock(&w->lock);
-    return over;
+    return err;
 }

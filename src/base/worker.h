@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct tv_worker tv_worker;
@@ -24,8 +23,5 @@ uint64_t tv_worker_give(tv_worker *worker, tv_worker_job *job, void *context);
 // Waits until that job, and so all before it, are over (0: all that were given). The error, and its
 // line, of the first one that failed.
 tv_err tv_worker_wait(tv_worker *worker, uint64_t number);
-
-// Whether that job is over, well or not.
-bool tv_worker_is_over(tv_worker *worker, uint64_t number);
 
 #endif

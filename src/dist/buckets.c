@@ -74,14 +74,6 @@ static void share_out(tv_buckets *b, tv_parcel *parcel, const double *shares)
     parcel->owned = owned;
 }
 
-uint64_t tv_buckets_owned(const tv_buckets *buckets, uint32_t rank)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < buckets->parcel_count; i++)
-        sum += buckets->parcels[i].owned[rank];
-    return sum;
-}
-
 // Where an element of a parcel lies in a weight that takes elements [start, start + count) of it;
 // at the nearer end where it does not.
 static uint64_t place_within(uint64_t element, uint64_t start, uint64_t count)

@@ -52,9 +52,6 @@ tv_buckets *tv_buckets_of_units(tv_tensor *const *weights, size_t count, const d
                                 uint32_t ranks);
 void tv_buckets_destroy(tv_buckets **buckets);
 
-// Elements that a rank owns.
-uint64_t tv_buckets_owned(const tv_buckets *buckets, uint32_t rank);
-
 // Where the ranks' pieces of a weight end: rank r owns elements [cuts[r], cuts[r + 1]) of it. cuts
 // has room for one more than there are ranks.
 void tv_buckets_cut(const tv_buckets *buckets, const tv_tensor *weight, uint64_t *cuts);

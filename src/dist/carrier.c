@@ -5,7 +5,6 @@
 #include "base/worker.h"
 #include "dist/halves.h"
 
-#include <stdio.h>
 #include <string.h>
 
 // So many sections' weights, and gradients, are on their way or in use at a time.
@@ -48,22 +47,8 @@ struct tv_carrier {
     float *sums;              // the same of gradients
     bool bf16;
     double seconds;
-    tv_err err; // of this rank, since tv_carrier_begin
-    char line[1024];
+    tv_kept_error error; // of this rank, since tv_carrier_begin
 };
-
-static void keep(tv_carrier *c, tv_err err)
-{
-    if (c->err != TV_OK || err == TV_OK)
-        return;
-    c->err = err;
-    snprintf(c->line, sizeof c->line, "%s", tv_error_message());
-}
-
-static tv_err tell(const tv_carrier *c)
-{
-    return c->err == TV_OK ? TV_OK : tv_fail(c->err, "%s", c->line);
-}
 
 // -------------------------------------------------------------------------------------- routes
 
@@ -313,12 +298,12 @@ static void send_gradients(tv_carrier *c, const route *r, size_t i, bool compute
 {
     load *l = &r->gradients[i];
     if (i >= SLOTS && r->gradients[i - SLOTS].job) {
-        keep(c, tv_worker_wait(c->worker, r->gradients[i - SLOTS].job));
+        tv_error_keep(&c->error, tv_worker_wait(c->worker, r->gradients[i - SLOTS].job));
         take_sums(c, &r->gradients[i - SLOTS]);
         r->gradients[i - SLOTS].job = 0;
     }
-    if (computes && c->err == TV_OK)
-        keep(c, fetch(c, l));
+    if (computes && c->error.err == TV_OK)
+        tv_error_keep(&c->error, fetch(c, l));
     else
         memset(l->slot, 0, (size_t)l->bytes);
     if (l->count > 0)
@@ -330,20 +315,20 @@ static void send_gradients(tv_carrier *c, const route *r, size_t i, bool compute
 // Waits for a section that was started.
 static void finish(tv_carrier *c, const tv_section *section)
 {
-    keep(c, tv_plan_wait(c->plan, section->phase));
+    tv_error_keep(&c->error, tv_plan_wait(c->plan, section->phase));
     c->seconds += tv_plan_seconds(c->plan, section->phase);
 }
 
 static void run_section(tv_carrier *c, const route *r, size_t i, bool *started)
 {
     if (r->weights[i].count > 0)
-        keep(c, tv_worker_wait(c->worker, r->weights[i].job));
-    *started = *started && c->err == TV_OK;
+        tv_error_keep(&c->error, tv_worker_wait(c->worker, r->weights[i].job));
+    *started = *started && c->error.err == TV_OK;
     if (*started)
-        keep(c, put_weights(c, &r->weights[i]));
-    if (*started && c->err == TV_OK)
-        keep(c, tv_plan_run(c->plan, r->pass->all[i].phase));
-    *started = *started && c->err == TV_OK;
+        tv_error_keep(&c->error, put_weights(c, &r->weights[i]));
+    if (*started && c->error.err == TV_OK)
+        tv_error_keep(&c->error, tv_plan_run(c->plan, r->pass->all[i].phase));
+    *started = *started && c->error.err == TV_OK;
 }
 
 static void run_pass(tv_carrier *c, const route *r, bool computes)
@@ -365,7 +350,7 @@ static void run_pass(tv_carrier *c, const route *r, bool computes)
     if (before)
         finish(c, &r->pass->all[count - 1]);
     send_gradients(c, r, count - 1, before);
-    keep(c, tv_worker_wait(c->worker, 0));
+    tv_error_keep(&c->error, tv_worker_wait(c->worker, 0));
     for (size_t i = 0; i < count; i++) {
         if (r->gradients[i].job)
             take_sums(c, &r->gradients[i]);
@@ -395,31 +380,31 @@ static tv_err move_own(const tv_carrier *c, const tv_parcel *parcel, uint64_t ow
 tv_err tv_carrier_begin(tv_carrier *c, tv_err err)
 {
     uint32_t rank = tv_comm_rank(c->behind);
-    c->err = TV_OK;
+    c->error = (tv_kept_error){.err = TV_OK};
     c->seconds = 0;
-    keep(c, err);
+    tv_error_keep(&c->error, err);
     for (size_t p = 0; p < c->buckets->parcel_count; p++) {
         const tv_parcel *parcel = &c->buckets->parcels[p];
         memset(c->sums + c->own[p], 0, (size_t)parcel->owned[rank] * sizeof *c->sums);
-        if (c->weights && c->err == TV_OK)
-            keep(c, move_own(c, parcel, c->own[p], true));
+        if (c->weights && c->error.err == TV_OK)
+            tv_error_keep(&c->error, move_own(c, parcel, c->own[p], true));
     }
-    return tell(c);
+    return tv_error_tell(&c->error);
 }
 
 tv_err tv_carrier_pass(tv_carrier *c, const tv_sections *pass, bool computes, tv_err err)
 {
-    keep(c, err);
+    tv_error_keep(&c->error, err);
     for (size_t r = 0; r < c->route_count; r++)
         if (c->routes[r].pass == pass)
             run_pass(c, &c->routes[r], computes);
-    return tell(c);
+    return tv_error_tell(&c->error);
 }
 
 tv_err tv_carrier_end(tv_carrier *c, tv_err err)
 {
-    keep(c, err);
-    for (size_t p = 0; p < c->buckets->parcel_count && c->err == TV_OK; p++)
-        keep(c, move_own(c, &c->buckets->parcels[p], c->own[p], false));
-    return tell(c);
+    tv_error_keep(&c->error, err);
+    for (size_t p = 0; p < c->buckets->parcel_count && c->error.err == TV_OK; p++)
+        tv_error_keep(&c->error, move_own(c, &c->buckets->parcels[p], c->own[p], false));
+    return tv_error_tell(&c->error);
 }

@@ -6,8 +6,6 @@
 #include "base/worker.h"
 #include "dist/halves.h"
 
-#include <stdio.h>
-
 // A parcel, and where MPI finds its values: the device's own memory, or a copy.
 typedef struct transport {
     tv_exchange *owner;
@@ -27,25 +25,6 @@ struct tv_exchange {
     float *staging;
     double ready;
 };
-
-// What happened to this rank, kept over the calls that all ranks need it for.
-typedef struct outcome {
-    tv_err err;
-    char line[1024];
-} outcome;
-
-static void keep(outcome *o, tv_err err)
-{
-    if (o->err != TV_OK || err == TV_OK)
-        return;
-    o->err = err;
-    snprintf(o->line, sizeof o->line, "%s", tv_error_message());
-}
-
-static tv_err tell(const outcome *o)
-{
-    return o->err == TV_OK ? TV_OK : tv_fail(o->err, "%s", o->line);
-}
 
 static uint32_t element_bytes(const transport *t)
 {
@@ -198,12 +177,12 @@ static tv_err put_gradients(const transport *t)
 
 tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
 {
-    outcome o = {.err = TV_OK};
-    keep(&o, err);
+    tv_kept_error error = {.err = TV_OK};
+    tv_error_keep(&error, err);
     for (size_t i = 0; i < e->buckets->bucket_count; i++) {
         const tv_bucket *bucket = &e->buckets->buckets[i];
-        if (o.err == TV_OK)
-            keep(&o, fetch_bucket(e, bucket, pass));
+        if (error.err == TV_OK)
+            tv_error_keep(&error, fetch_bucket(e, bucket, pass));
         if (is_compressed(e))
             tv_worker_give(e->worker, tv_powersgd_sum, tv_powersgd_bucket(e->options.powersgd, i));
         else
@@ -211,10 +190,10 @@ tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
                 tv_worker_give(e->worker, sum, find_transport(e, &bucket->parcels[p]));
     }
     e->ready = tv_now_seconds();
-    keep(&o, tv_worker_wait(e->worker, 0));
-    for (size_t i = 0; i < e->buckets->parcel_count && o.err == TV_OK; i++)
-        keep(&o, put_gradients(&e->transports[i]));
-    return tell(&o);
+    tv_error_keep(&error, tv_worker_wait(e->worker, 0));
+    for (size_t i = 0; i < e->buckets->parcel_count && error.err == TV_OK; i++)
+        tv_error_keep(&error, put_gradients(&e->transports[i]));
+    return tv_error_tell(&error);
 }
 
 // ------------------------------------------------------------------------------------- weights
@@ -257,18 +236,18 @@ static tv_err move_weights(const transport *t, bool own)
 
 tv_err tv_exchange_weights(tv_exchange *e, tv_err err)
 {
-    outcome o = {.err = TV_OK};
+    tv_kept_error error = {.err = TV_OK};
     uint64_t last = 0;
-    keep(&o, err);
+    tv_error_keep(&error, err);
     for (size_t i = 0; i < e->buckets->parcel_count; i++) {
-        if (o.err == TV_OK)
-            keep(&o, move_weights(&e->transports[i], true));
+        if (error.err == TV_OK)
+            tv_error_keep(&error, move_weights(&e->transports[i], true));
         last = tv_worker_give(e->worker, gather, &e->transports[i]);
     }
     for (size_t i = 0; i < e->buckets->parcel_count; i++) {
-        keep(&o, tv_worker_wait(e->worker, last - e->buckets->parcel_count + i + 1));
-        if (o.err == TV_OK)
-            keep(&o, move_weights(&e->transports[i], false));
+        tv_error_keep(&error, tv_worker_wait(e->worker, last - e->buckets->parcel_count + i + 1));
+        if (error.err == TV_OK)
+            tv_error_keep(&error, move_weights(&e->transports[i], false));
     }
-    return tell(&o);
+    return tv_error_tell(&error);
 }

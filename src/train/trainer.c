@@ -320,10 +320,10 @@ static tv_err save_checkpoint(trainer *t)
     tv_err err = tv_checkpoint_save(t->config->run_dir, &parts, &t->state);
     if (err == TV_OK)
         return tv_collect_end(&parts.collect);
-    char line[512];
-    snprintf(line, sizeof line, "%s", tv_error_message()); // the others need not wait any longer
-    tv_collect_end(&parts.collect);
-    return tv_fail(err, "%s", line);
+    tv_kept_error kept = {.err = TV_OK};
+    tv_error_keep(&kept, err);
+    tv_collect_end(&parts.collect); // the others need not wait any longer
+    return tv_error_tell(&kept);
 }
 
 static tv_err save(trainer *t)
@@ -464,8 +464,8 @@ static tv_err run(trainer *t)
 
 static void finish(trainer *t, tv_err err)
 {
-    char line[512];
-    snprintf(line, sizeof line, "%s", tv_error_message()); // closing must not replace it
+    tv_kept_error kept = {.err = TV_OK};
+    tv_error_keep(&kept, err); // closing must not replace it
     if (t->progress)
         tv_progress_finish(t->progress);
     if (t->log && err == TV_OK)
@@ -478,8 +478,7 @@ static void finish(trainer *t, tv_err err)
     tv_diloco_close(&t->diloco);
     tv_session_close(&t->session);
     tv_free(t->history);
-    if (err != TV_OK)
-        tv_fail(err, "%s", line);
+    tv_error_tell(&kept);
 }
 
 // ------------------------------------------------------------------------------------ the run
