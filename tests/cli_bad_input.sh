@@ -158,6 +158,10 @@ expect_error "sequences that do not fit memory" 1 "data.seq_len=[0-9]+ .*would f
   "${new[@]}" model.n_positions=8192 data.seq_len=8192 data.val= --mask alloc=1M
 expect_error "batches that do not fit memory" 1 "trainer.micro_batch_size=[0-9]+ would fit" \
   "${new[@]}" trainer.global_batch_size=16777216 trainer.micro_batch_size=16777216
+expect_error "activations that do not fit memory" 1 \
+  "trainer.activation_checkpointing=block with trainer.micro_batch_size=1 would fit" \
+  "${new[@]}" --device null model.n_layer=80 model.n_embd=256 model.n_positions=8192 \
+  data.seq_len=8192 data.val=
 rm -rf wide && cp -r "$checkpoint" wide && rm wide/manifest.json
 sed -i 's/"n_positions": 32/"n_positions": 1048576/' wide/config.json
 expect_error "a context that does not fit memory" 1 "takes .*, but the device .* at most" \

@@ -136,6 +136,10 @@ check "a rank of zero1 has its part of the optimizer's state, of ddp all of it" 
   /^(ddp|zero1) / { lines++; if ($2 == 1) all = $6
     want = $1 == "ddp" ? all : all / $2; d = $6 - want; if (d > 0.11 || d < -0.11) wrong++ }
   END { exit lines != 6 || wrong }' out
+# shellcheck disable=SC2016 # fields of awk
+check "activations that are computed again take no memory" awk '
+  /^(none|selective|block) / { rows++; wrong += rows > 1 && $6 >= last; last = $6 }
+  END { exit rows != 3 || wrong }' out
 check "nothing was trained" test ! -e run
 expect_error "memory needs a configuration" 2 "needs a CONFIG" train --print-memory
 

@@ -44,10 +44,11 @@ static void check_gradient(const tv_golden *g, const tv_tensor *weight)
     }
 }
 
-static void check_run(tv_device *device, const char *name, bool gradients, bool accumulate)
+static void check_run(tv_device *device, const char *name, bool gradients,
+                      const tv_golden_options *options)
 {
     tv_golden g;
-    tv_golden_open(&g, device, name, &(tv_golden_options){.accumulate = accumulate});
+    tv_golden_open(&g, device, name, options);
     double *losses = tv_golden_read(&g, "losses", TV_ST_F64, TV_GOLDEN_STEPS);
     double *norms = tv_golden_read(&g, "grad_norms", TV_ST_F64, TV_GOLDEN_STEPS);
     double *lrs = tv_golden_read(&g, "lrs", TV_ST_F64, TV_GOLDEN_STEPS);
@@ -68,27 +69,35 @@ static void check_run(tv_device *device, const char *name, bool gradients, bool 
 
 static void test_gpt2(void **state)
 {
-    check_run(*state, "gpt2", true, false);
+    check_run(*state, "gpt2", true, &(tv_golden_options){0});
 }
 
 static void test_llama(void **state)
 {
-    check_run(*state, "llama", true, false);
+    check_run(*state, "llama", true, &(tv_golden_options){0});
 }
 
 static void test_gpt2_accumulated(void **state)
 {
-    check_run(*state, "gpt2", true, true);
+    check_run(*state, "gpt2", true, &(tv_golden_options){.accumulate = true});
 }
 
 static void test_llama_accumulated(void **state)
 {
-    check_run(*state, "llama", true, true);
+    check_run(*state, "llama", true, &(tv_golden_options){.accumulate = true});
+}
+
+static void test_recomputed(void **state)
+{
+    for (tv_recompute mode = 1; mode < TV_RECOMPUTE_COUNT; mode++) {
+        check_run(*state, "gpt2", true, &(tv_golden_options){.recompute = mode});
+        check_run(*state, "llama", true, &(tv_golden_options){.recompute = mode});
+    }
 }
 
 static void test_shakespeare_twin(void **state)
 {
-    check_run(*state, "shakespeare-twin", false, false);
+    check_run(*state, "shakespeare-twin", false, &(tv_golden_options){0});
 }
 
 // Logits of step 0, through a graph of their own.
@@ -194,6 +203,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_llama),
         cmocka_unit_test(test_gpt2_accumulated),
         cmocka_unit_test(test_llama_accumulated),
+        cmocka_unit_test(test_recomputed),
         cmocka_unit_test(test_shakespeare_twin),
         cmocka_unit_test(test_stories260k),
     };

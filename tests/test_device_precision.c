@@ -111,26 +111,37 @@ static void check_curve(tv_device *device, const char *name, const tv_golden_opt
     tv_golden_close(&g);
 }
 
-static void check_curves(tv_device *device, const char *name, tv_dtype moments)
+static void check_curves(tv_device *device, const char *name, tv_dtype moments, tv_recompute mode)
 {
     for (size_t i = 0; i < COUNT(sixteen_bit); i++)
         check_curve(device, name,
-                    &(tv_golden_options){.precision = sixteen_bit[i], .moments = moments});
+                    &(tv_golden_options){
+                        .precision = sixteen_bit[i], .moments = moments, .recompute = mode});
 }
 
 static void test_gpt2_curve(void **state)
 {
-    check_curves(*state, "gpt2", TV_F32);
+    check_curves(*state, "gpt2", TV_F32, TV_RECOMPUTE_NONE);
 }
 
 static void test_llama_curve(void **state)
 {
-    check_curves(*state, "llama", TV_F32);
+    check_curves(*state, "llama", TV_F32, TV_RECOMPUTE_NONE);
+}
+
+static void test_curve_with_blocks_recomputed(void **state)
+{
+    check_curves(*state, "gpt2", TV_F32, TV_RECOMPUTE_BLOCK);
+}
+
+static void test_curve_with_activations_recomputed(void **state)
+{
+    check_curves(*state, "llama", TV_F32, TV_RECOMPUTE_SELECTIVE);
 }
 
 static void test_curve_with_small_state(void **state)
 {
-    check_curves(*state, "shakespeare-twin", TV_BF16);
+    check_curves(*state, "shakespeare-twin", TV_BF16, TV_RECOMPUTE_NONE);
 }
 
 // ------------------------------------------------------------------------------------ emulation
@@ -375,6 +386,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2_curve),
         cmocka_unit_test(test_llama_curve),
+        cmocka_unit_test(test_curve_with_blocks_recomputed),
+        cmocka_unit_test(test_curve_with_activations_recomputed),
         cmocka_unit_test(test_curve_with_small_state),
         cmocka_unit_test(test_emulated_bits),
         cmocka_unit_test(test_overflow),

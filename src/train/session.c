@@ -81,7 +81,7 @@ static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t 
                                .weight_decay = (float)c->optimizer.weight_decay,
                                .precision = s->precision,
                                .moments = s->moments,
-                               .recompute = tv_recompute_parse(c->trainer.activation_checkpointing),
+                               .recompute = s->recompute,
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
                                .single = micro_batch == s->global_batch,
                                .update = true,
@@ -122,6 +122,15 @@ static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t b
                 "fit (%s)",
                 need, have, batch, would);
         }
+    tv_session blocks = *s;
+    blocks.recompute = TV_RECOMPUTE_BLOCK;
+    if (fits(&blocks, 1, seq_len, &smaller)) {
+        tv_format_bytes(smaller, would);
+        return tv_fail(TV_EMEMORY,
+                       "training needs %s, the device has %s; trainer.activation_checkpointing="
+                       "block with trainer.micro_batch_size=1 would fit (%s)",
+                       need, have, would);
+    }
     while (seq_len > 1) {
         seq_len /= 2;
         if (!fits(s, 1, seq_len, &smaller))
@@ -322,11 +331,13 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
                        tv_session *session)
 {
-    *session = (tv_session){.config = config,
-                            .comm = options->comm,
-                            .global_batch = (uint32_t)config->trainer.global_batch_size,
-                            .seq_len = (uint32_t)config->data.seq_len,
-                            .apart = tv_config_is_diloco(config)};
+    *session =
+        (tv_session){.config = config,
+                     .comm = options->comm,
+                     .global_batch = (uint32_t)config->trainer.global_batch_size,
+                     .seq_len = (uint32_t)config->data.seq_len,
+                     .recompute = tv_recompute_parse(config->trainer.activation_checkpointing),
+                     .apart = tv_config_is_diloco(config)};
     configure_schedule(session);
     tv_err err = open_all(session, options);
     if (err != TV_OK)

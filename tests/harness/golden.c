@@ -58,6 +58,7 @@ static void open_session(tv_golden *g, tv_device *device, uint32_t batch, uint32
                                .weight_decay = 0.1f,
                                .precision = o->precision,
                                .moments = o->moments,
+                               .recompute = o->recompute,
                                .update = true};
     s->graph = tv_step_graph_create(&s->model_config, &options);
     assert_ok(tv_plan_create(s->graph->graph, device, &s->plan));

@@ -13,6 +13,7 @@ typedef struct tv_golden_options {
     bool accumulate; // micro-batches of one sequence
     tv_precision precision;
     tv_dtype moments;
+    tv_recompute recompute;
     double lr;         // highest learning rate; 0: the golden run's
     double beta2;      // 0: the golden run's
     double loss_scale; // first one; 0: the configuration's default
