@@ -124,10 +124,10 @@ check "without a word of converting" test -z "$(grep converted err)"
 
 expect "memory without a device" 0 train --print-memory run.yaml --device null
 check "a line for each precision and state" test "$(grep -cE '^(b?f?16|32)-' out)" = 8
-check "32-true is the measure" grep -Eq "^32-true +32 .* 100\.0 %$" out
+check "32-true is the measure" grep -Eq "^32-true +32 .* 100\.0 % +0\.0$" out
 # shellcheck disable=SC2016 # fields of awk
 check "16-bit modes take less" awk '
-  /^(16|bf16)-/ { lines++; more += $(NF - 1) + 0 >= 100 }
+  /^(16|bf16)-/ { lines++; more += $(NF - 2) + 0 >= 100 }
   END { exit lines != 6 || more }' out
 expect "memory of a larger model" 0 train --print-memory run.yaml --device null model.n_embd=512 \
   model.n_layer=8

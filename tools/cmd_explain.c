@@ -149,7 +149,11 @@ static void print_head(const tv_session *s, uint32_t times)
             printf(" %s %s,", kinds[kind], bytes);
     }
     tv_format_bytes(memory->total, bytes);
-    printf(" %s in all\n", bytes);
+    printf(" %s in all", bytes);
+    tv_format_bytes(memory->host, bytes);
+    if (memory->host)
+        printf("; %s in the host's memory", bytes);
+    printf("\n");
 }
 
 // ------------------------------------------------------------------------------------ measuring

@@ -148,15 +148,15 @@ static tv_err print_memory_row(const char *first, const char *second, const tv_m
         printf(" %11.1f", (double)memory.bytes[shown[i]] / 0x1p20);
         other -= memory.bytes[shown[i]];
     }
-    printf(" %7.1f %9.1f %6.1f %%\n", (double)other / 0x1p20, (double)memory.total / 0x1p20,
-           100 * (double)memory.total / (double)*reference);
+    printf(" %7.1f %9.1f %6.1f %% %9.1f\n", (double)other / 0x1p20, (double)memory.total / 0x1p20,
+           100 * (double)memory.total / (double)*reference, (double)memory.host / 0x1p20);
     return TV_OK;
 }
 
 static void print_memory_head(const char *first, const char *second)
 {
-    printf("%-11s %-5s %11s %11s %11s %11s %11s %7s %9s %8s\n", first, second, "weights", "masters",
-           "gradients", "optimizer", "activations", "other", "total", "share");
+    printf("%-11s %-5s %11s %11s %11s %11s %11s %7s %9s %8s %9s\n", first, second, "weights",
+           "masters", "gradients", "optimizer", "activations", "other", "total", "share", "host");
 }
 
 static tv_err print_precisions(const tv_model_config *model, tv_step_options options,
@@ -233,6 +233,7 @@ static tv_err print_memory_tables(const tv_config *config, const tv_device_info 
                                .time = (uint32_t)config->data.seq_len,
                                .recompute =
                                    tv_recompute_parse(config->trainer.activation_checkpointing),
+                               .offload_optimizer = config->trainer.offload_optimizer,
                                .update = true};
     printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n",
            tv_model_type_name(model.type), model.vocab_size, info->name, options.batch,

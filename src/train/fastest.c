@@ -67,6 +67,7 @@ static tv_step_graph *build(const probe *p, uint32_t layers, uint32_t batch, tv_
                                .time = (uint32_t)p->config->data.seq_len,
                                .precision = precision,
                                .single = true,
+                               .offload_optimizer = p->config->trainer.offload_optimizer,
                                .update = true};
     model.layers = layers;
     return tv_step_graph_create(&model, &options);
@@ -145,7 +146,7 @@ static tv_err check_memory(const probe *p, const tv_device_info *info, tv_precis
     tv_step_graph *whole = build(p, p->model->layers, 1, precision);
     tv_err err = tv_plan_measure(whole->graph, &info->caps, &memory);
     tv_step_graph_destroy(&whole);
-    if (err == TV_OK && memory.total > info->caps.memory)
+    if (err == TV_OK && (memory.total > info->caps.memory || memory.host > info->caps.host_memory))
         err = tv_fail(TV_EMEMORY, "too little memory");
     return err;
 }

@@ -70,79 +70,114 @@ static tv_sharded level_of(const tv_session *s)
     return tv_comm_size(s->comm) > 1 ? tv_strategy_sharded(s->strategy) : TV_SHARDED_NONE;
 }
 
-static tv_step_graph *build(const tv_session *s, uint32_t micro_batch, uint32_t seq_len)
+// What may be changed so that a run fits.
+typedef struct sizes {
+    uint32_t micro_batch, seq_len;
+    bool offload;
+    tv_recompute recompute;
+} sizes;
+
+static tv_step_graph *build(const tv_session *s, sizes z)
 {
     const tv_config *c = s->config;
-    tv_step_options options = {.batch = micro_batch,
-                               .time = seq_len,
+    tv_step_options options = {.batch = z.micro_batch,
+                               .time = z.seq_len,
                                .beta1 = c->optimizer.betas.items[0],
                                .beta2 = c->optimizer.betas.items[1],
                                .epsilon = (float)c->optimizer.eps,
                                .weight_decay = (float)c->optimizer.weight_decay,
                                .precision = s->precision,
                                .moments = s->moments,
-                               .recompute = s->recompute,
+                               .recompute = z.recompute,
                                .logit_bytes = tv_logit_bytes(tv_device_get_info(s->device)),
-                               .single = micro_batch == s->global_batch,
+                               .single = z.micro_batch == s->global_batch,
                                .update = true,
                                .ranks = s->apart ? 1 : tv_comm_size(s->comm),
                                .rank = tv_comm_rank(s->comm),
                                .shares = s->shares,
                                .sharded = level_of(s),
+                               .offload_optimizer = z.offload,
                                .bucket_bytes = (uint64_t)(c->trainer.bucket_cap_mb * (1 << 20))};
     return tv_step_graph_create(&s->model_config, &options);
 }
 
-// Whether a plan of that size fits; *bytes is what it takes.
-static bool fits(const tv_session *s, uint32_t micro_batch, uint32_t seq_len, uint64_t *bytes)
+// Of the host's memory, this rank's part.
+static uint64_t host_share(const tv_session *s)
 {
-    const tv_caps *caps = &tv_device_get_info(s->device)->caps;
-    tv_step_graph *graph = build(s, micro_batch, seq_len);
-    tv_plan_memory memory;
-    bool placed = tv_plan_measure(graph->graph, caps, &memory) == TV_OK;
-    tv_step_graph_destroy(&graph);
-    *bytes = placed ? memory.total : UINT64_MAX;
-    return placed && memory.total <= caps->memory;
+    return tv_device_get_info(s->device)->caps.host_memory / tv_comm_local_size(s->comm);
 }
 
-static tv_err does_not_fit(const tv_session *s, uint32_t micro_batch, uint64_t bytes)
+// Whether a plan of that size fits; *memory is what it takes, nothing where it cannot be placed.
+static bool fits(const tv_session *s, sizes z, tv_plan_memory *memory)
 {
-    char need[48] = "a buffer larger than the device allocates", have[32], would[32];
-    uint64_t smaller;
-    uint32_t seq_len = s->seq_len;
-    if (bytes != UINT64_MAX)
-        tv_format_bytes(bytes, need);
-    tv_format_bytes(tv_device_get_info(s->device)->caps.memory, have);
-    for (uint32_t batch = micro_batch / 2; batch > 0; batch /= 2)
-        if (fits(s, batch, seq_len, &smaller)) {
-            tv_format_bytes(smaller, would);
-            return tv_fail(
-                TV_EMEMORY,
-                "training needs %s, the device has %s; trainer.micro_batch_size=%u would "
-                "fit (%s)",
-                need, have, batch, would);
-        }
-    tv_session blocks = *s;
-    blocks.recompute = TV_RECOMPUTE_BLOCK;
-    if (fits(&blocks, 1, seq_len, &smaller)) {
-        tv_format_bytes(smaller, would);
+    const tv_caps *caps = &tv_device_get_info(s->device)->caps;
+    tv_step_graph *graph = build(s, z);
+    *memory = (tv_plan_memory){0};
+    bool placed = tv_plan_measure(graph->graph, caps, memory) == TV_OK;
+    tv_step_graph_destroy(&graph);
+    return placed && memory->total <= caps->memory && memory->host <= host_share(s);
+}
+
+// The first of smaller micro-batches, recomputing, offloading and shorter sequences that fits;
+// false: none does.
+// Offloading is of no use where the host's memory and the device's are one.
+static bool find_fitting(const tv_session *s, sizes z, sizes *found, tv_plan_memory *memory)
+{
+    tv_device_class class = tv_device_get_info(s->device)->device_class;
+    *found = z;
+    for (found->micro_batch /= 2; found->micro_batch > 0; found->micro_batch /= 2)
+        if (fits(s, *found, memory))
+            return true;
+    *found = (sizes){1, z.seq_len, z.offload, TV_RECOMPUTE_BLOCK};
+    if (fits(s, *found, memory))
+        return true;
+    *found = (sizes){1, z.seq_len, true, z.recompute};
+    if (!z.offload && (class == TV_CLASS_DISCRETE || class == TV_CLASS_VIRTUAL) &&
+        fits(s, *found, memory))
+        return true;
+    *found = (sizes){1, z.seq_len / 2, z.offload, z.recompute};
+    for (; found->seq_len > 0; found->seq_len /= 2)
+        if (fits(s, *found, memory))
+            return true;
+    return false;
+}
+
+static void describe_change(sizes from, sizes to, char *text, size_t size)
+{
+    if (to.seq_len != from.seq_len)
+        snprintf(text, size, "data.seq_len=%u with trainer.micro_batch_size=1", to.seq_len);
+    else if (to.recompute != from.recompute)
+        snprintf(text, size,
+                 "trainer.activation_checkpointing=block with trainer.micro_batch_size=1");
+    else if (to.offload != from.offload)
+        snprintf(text, size, "trainer.offload_optimizer=true with trainer.micro_batch_size=1");
+    else
+        snprintf(text, size, "trainer.micro_batch_size=%u", to.micro_batch);
+}
+
+static tv_err does_not_fit(const tv_session *s, sizes z, const tv_plan_memory *memory)
+{
+    const tv_caps *caps = &tv_device_get_info(s->device)->caps;
+    char need[48] = "a buffer larger than the device allocates", have[32], would[32], change[80];
+    sizes other;
+    tv_plan_memory smaller;
+    bool host = memory->total <= caps->memory && memory->host > host_share(s);
+    if (memory->total)
+        tv_format_bytes(host ? memory->host : memory->total, need);
+    tv_format_bytes(host ? host_share(s) : caps->memory, have);
+    if (host)
         return tv_fail(TV_EMEMORY,
-                       "training needs %s, the device has %s; trainer.activation_checkpointing="
-                       "block with trainer.micro_batch_size=1 would fit (%s)",
-                       need, have, would);
-    }
-    while (seq_len > 1) {
-        seq_len /= 2;
-        if (!fits(s, 1, seq_len, &smaller))
-            continue;
-        tv_format_bytes(smaller, would);
-        return tv_fail(TV_EMEMORY,
-                       "training needs %s, the device has %s; data.seq_len=%u with "
-                       "trainer.micro_batch_size=1 would fit (%s)",
-                       need, have, seq_len, would);
-    }
-    return tv_fail(TV_EMEMORY, "training needs %s, the device has %s; choose a smaller model", need,
-                   have);
+                       "trainer.offload_optimizer needs %s of the host's memory, this rank's "
+                       "part of which is %s; choose optimizer.state_precision=bf16 or a smaller "
+                       "model",
+                       need, have);
+    if (!find_fitting(s, z, &other, &smaller))
+        return tv_fail(TV_EMEMORY, "training needs %s, the device has %s; choose a smaller model",
+                       need, have);
+    tv_format_bytes(smaller.total, would);
+    describe_change(z, other, change, sizeof change);
+    return tv_fail(TV_EMEMORY, "training needs %s, the device has %s; %s would fit (%s)", need,
+                   have, change, would);
 }
 
 static bool is_equal(const tv_session *s)
@@ -165,25 +200,28 @@ static uint32_t useful_micro_batch(const tv_session *s)
     return (uint32_t)tv_max_size(most, 1);
 }
 
+static sizes sizes_of(const tv_session *s, uint32_t micro_batch)
+{
+    const tv_config *c = s->config;
+    return (sizes){micro_batch, s->seq_len, c->trainer.offload_optimizer,
+                   tv_recompute_parse(c->trainer.activation_checkpointing)};
+}
+
 static tv_err choose_micro_batch(tv_session *s, uint32_t wanted)
 {
-    uint64_t bytes = 0;
+    tv_plan_memory memory = {0};
     uint32_t most = useful_micro_batch(s);
     if (wanted && s->global_batch % wanted != 0)
         return tv_fail(TV_EUSAGE,
                        "trainer.micro_batch_size=%u does not divide trainer.global_batch_size=%u",
                        wanted, s->global_batch);
     s->micro_batch = wanted;
-    if (wanted)
-        return fits(s, wanted, s->seq_len, &bytes) ? TV_OK : does_not_fit(s, wanted, bytes);
-    for (uint32_t batch = s->global_batch; batch > 0; batch--) {
-        if (s->global_batch % batch != 0 || batch > most)
-            continue;
-        s->micro_batch = batch;
-        if (fits(s, batch, s->seq_len, &bytes))
-            return TV_OK;
-    }
-    return does_not_fit(s, 1, bytes);
+    if (wanted && !fits(s, sizes_of(s, wanted), &memory))
+        return does_not_fit(s, sizes_of(s, wanted), &memory);
+    for (uint32_t batch = s->global_batch; !s->micro_batch && batch > 0; batch--)
+        if (s->global_batch % batch == 0 && batch <= most && fits(s, sizes_of(s, batch), &memory))
+            s->micro_batch = batch;
+    return s->micro_batch ? TV_OK : does_not_fit(s, sizes_of(s, 1), &memory);
 }
 
 static tv_err open_device(tv_session *s)
@@ -319,7 +357,7 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
                               &s->strategy, &s->strategy_reason, s->shares));
     TV_TRY(tv_comm_agree(s->comm, choose_micro_batch(s, o->micro_batch)));
     TV_TRY(open_balance(s, o->resumed));
-    s->graph = build(s, s->micro_batch, s->seq_len);
+    s->graph = build(s, sizes_of(s, s->micro_batch));
     TV_TRY(tv_plan_create_in_stages(s->graph->graph, s->device, o->stages, &s->plan));
     size_t tokens = (size_t)s->global_batch * s->seq_len;
     s->ids = tv_alloc(tokens, sizeof *s->ids);
@@ -331,13 +369,11 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
                        tv_session *session)
 {
-    *session =
-        (tv_session){.config = config,
-                     .comm = options->comm,
-                     .global_batch = (uint32_t)config->trainer.global_batch_size,
-                     .seq_len = (uint32_t)config->data.seq_len,
-                     .recompute = tv_recompute_parse(config->trainer.activation_checkpointing),
-                     .apart = tv_config_is_diloco(config)};
+    *session = (tv_session){.config = config,
+                            .comm = options->comm,
+                            .global_batch = (uint32_t)config->trainer.global_batch_size,
+                            .seq_len = (uint32_t)config->data.seq_len,
+                            .apart = tv_config_is_diloco(config)};
     configure_schedule(session);
     tv_err err = open_all(session, options);
     if (err != TV_OK)

@@ -35,7 +35,6 @@ typedef struct tv_session {
     tv_precision precision;
     const char *precision_reason; // why `auto` became it; NULL where it was configured
     tv_dtype moments;             // storage of the optimizer's state
-    tv_recompute recompute;       // what the backward pass computes again
     tv_strategy strategy;         // of several ranks
     const char *strategy_reason;  // why `auto` became it; NULL where it was configured
     double *shares;               // [ranks] of the optimizer's state, where it is sharded

@@ -51,6 +51,7 @@ static void declare_masters(tv_step_graph *s)
         snprintf(name, sizeof name, "master.%s", w->name);
         w->master = tv_graph_tensor(s->graph, TV_MASTER, TV_F32, w->rows, w->columns, name);
         w->master->rank = w->rank;
+        w->master->on_host = s->options.offload_optimizer;
     }
 }
 
@@ -62,6 +63,7 @@ static tv_tensor *declare_moment(tv_step_graph *s, const tv_tensor *w, const cha
     tv_tensor *moment =
         tv_graph_tensor(s->graph, TV_OPTIMIZER, s->options.moments, w->rows, w->columns, name);
     moment->rank = rank;
+    moment->on_host = s->options.offload_optimizer;
     return moment;
 }
 
@@ -170,6 +172,7 @@ static const tv_sharding *make_sharding(tv_step_graph *s, const tv_tensor *whole
     sharding->held =
         tv_graph_tensor(s->graph, whole->kind, whole->dtype, 1, (uint32_t)count, whole->name);
     sharding->held->rank = whole->rank;
+    sharding->held->on_host = whole->on_host;
     return sharding;
 }
 

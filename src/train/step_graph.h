@@ -34,6 +34,7 @@ typedef struct tv_step_options {
     uint64_t bucket_bytes; // of gradients that travel together
     const double *shares;  // [ranks] see tv_buckets_create; NULL: equal ones
     tv_sharded sharded;
+    bool offload_optimizer; // the optimizer's state, masters included, lies in the host's memory
 } tv_step_options;
 
 // After which program gradients travel.

@@ -92,6 +92,7 @@ static void report_start(trainer *t)
     const tv_precision_info *precision = tv_precision_get_info(t->session.precision);
     const char *reason = t->session.precision_reason;
     char weights[32], masters[64] = "", gradients[32], optimizer[32], activations[32], total[32];
+    char host[64] = "";
     tv_format_bytes(memory->bytes[TV_WEIGHT], weights);
     if (memory->bytes[TV_MASTER]) {
         snprintf(masters, sizeof masters, ", master weights ");
@@ -101,6 +102,10 @@ static void report_start(trainer *t)
     tv_format_bytes(memory->bytes[TV_OPTIMIZER], optimizer);
     tv_format_bytes(memory->bytes[TV_ACTIVATION], activations);
     tv_format_bytes(memory->total, total);
+    if (memory->host) {
+        snprintf(host, sizeof host, "; in the host's memory ");
+        tv_format_bytes(memory->host, host + strlen(host));
+    }
     tv_run_log_line(t->log, "device: %s (%s, %s)%s", info->name, info->backend, info->driver,
                     info->device_class == TV_CLASS_CPU ? " - a CPU: no GPU was found or chosen"
                                                        : "");
@@ -110,8 +115,8 @@ static void report_start(trainer *t)
     tv_run_log_line(t->log, "precision: %s%s%s: %s", precision->name,
                     reason ? ", chosen because " : "", reason ? reason : "", precision->stored);
     tv_run_log_line(t->log,
-                    "memory: weights %s%s, gradients %s, optimizer %s, activations %s; %s in all",
-                    weights, masters, gradients, optimizer, activations, total);
+                    "memory: weights %s%s, gradients %s, optimizer %s, activations %s; %s in all%s",
+                    weights, masters, gradients, optimizer, activations, total, host);
     tv_run_log_line(t->log, "batch: %u sequences of %u tokens, %u at a time",
                     t->session.global_batch, t->session.seq_len, t->session.micro_batch);
     if (tv_comm_size(t->comm) > 1)
