@@ -74,6 +74,31 @@ static void check_pieces(tv_comm *comm)
     tv_free(values);
 }
 
+// Round the ring, one after the other, and both ways at once.
+static void check_swaps(tv_comm *comm)
+{
+    uint32_t rank = tv_comm_rank(comm);
+    uint64_t sent = tv_comm_sent_bytes(comm);
+    char *out = tv_alloc(MANY, 1), *in = tv_alloc(MANY, 1);
+    memset(out, (int)rank + 1, MANY);
+    for (uint32_t from = 0; from < RANKS; from++) {
+        uint32_t to = (from + 1) % RANKS, number = 10 + from;
+        if (rank == from)
+            REQUIRE(tv_comm_swap(comm, to, &number, sizeof number, NULL, 0) == TV_OK);
+        else if (rank == to)
+            REQUIRE(tv_comm_swap(comm, from, NULL, 0, &number, sizeof number) == TV_OK);
+        REQUIRE(number == 10 + from);
+    }
+    if (rank < 2) {
+        REQUIRE(tv_comm_swap(comm, 1 - rank, out, MANY, in, MANY) == TV_OK);
+        for (size_t i = 0; i < MANY; i++)
+            REQUIRE(in[i] == (char)(2 - rank));
+    }
+    REQUIRE(tv_comm_sent_bytes(comm) == sent);
+    tv_free(out);
+    tv_free(in);
+}
+
 static tv_err sum_behind(void *context)
 {
     float *values = tv_alloc(MANY, sizeof *values);
@@ -166,6 +191,7 @@ static int run_rank(void)
     REQUIRE(tv_comm_local_rank(comm) == tv_comm_rank(comm));
     check_sums(comm);
     check_pieces(comm);
+    check_swaps(comm);
     check_behind(comm);
     check_data(comm);
     check_comparison(comm);

@@ -3,6 +3,8 @@
 #define TV_TOOLS_CMD_H
 
 #include "base/error.h"
+#include "dist/comm.h"
+#include "formats/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,5 +41,14 @@ typedef struct cmd_option {
 // the nearest name. "--" ends the options.
 tv_err cmd_parse(int argc, char **argv, const cmd_option *options, size_t option_count,
                  const char *help, int *positional, bool *done);
+
+// Loads a CONFIG.yaml, where one of the arguments is a file (*found), TRIVIUM_... variables,
+// KEY=VALUE arguments, and the options (NULL where not given): later ones win.
+tv_err cmd_load_config(char **arguments, int count, const char *device, const char *mask,
+                       tv_config *config, bool *found);
+
+// cmd_finish for a job, which it closes. An error that all ranks agree on is printed once; where
+// they lost each other, each prints its own and ends the job.
+int cmd_finish_ranks(tv_comm **comm, tv_err err);
 
 #endif

@@ -12,6 +12,7 @@
 
 static const char help[] =
     "usage: trivium bench --suite SUITE [--device D] [OPTION...]\n"
+    "       mpirun -n N trivium bench --suite network [CONFIG.yaml] [KEY=VALUE ...]\n"
     "       trivium bench compare FILE.json... [--markdown FILE] [--plot FILE.png]\n"
     "\n"
     "Measures a device, checks in the same run that what it computes is right, and prints a "
@@ -27,6 +28,8 @@ static const char help[] =
     "               references in double precision; errors are in units in the last place (ULP) "
     "of\n"
     "               the storage type. Exits with 1 if one is larger than arithmetic explains.\n"
+    "  network      links and collective calls between the ranks of a job; with a configuration\n"
+    "               what a step of that run would take under each strategy, and which to use\n"
     "\n"
     "  --device D       an index of `trivium devices`, a UUID, a part of a name, vulkan:N, ...\n"
     "  --mask ITEMS     as if the device were poorer (default: TRIVIUM_MASK)\n"
@@ -43,18 +46,21 @@ static const char help[] =
     "  --precision P,Q  train: 32-true, 16-mixed, bf16-mixed, bf16-true\n"
     "  --no-peaks       train: does not measure what utilisation is a part of\n"
     "  --op OP          conformance: only one op, such as ATTENTION\n"
+    "  --verify         network: also takes steps, to compare with what was predicted\n"
+    "  --share-device   network: lets several ranks use one device\n"
     "  --no-selftest    does not check first that the device computes correctly\n"
     "  --no-tune        takes kernels by guess and does not time which are faster (GPUs)\n"
     "  --quiet          no progress on stderr\n";
 
 static const struct suite {
     const char *name;
-    tv_err (*run)(const bench_request *r);
+    tv_err (*run)(const bench_request *r); // NULL: bench_network, which opens all by itself
 } suites[] = {{"quick", bench_speed},
               {"train", bench_speed},
               {"full", bench_speed},
               {"scaling", bench_speed},
-              {"conformance", bench_conformance}};
+              {"conformance", bench_conformance},
+              {"network", NULL}};
 
 enum { SUITE_COUNT = sizeof suites / sizeof *suites };
 
@@ -102,18 +108,27 @@ static tv_err close_report(tv_writer **writer, tv_err err)
     return err == TV_OK ? committed : err;
 }
 
+tv_err bench_open_reports(bench_request *r)
+{
+    TV_TRY(open_report(r->json, &r->json_file));
+    return open_report(r->markdown, &r->markdown_file);
+}
+
+tv_err bench_close_reports(bench_request *r, tv_err err)
+{
+    err = close_report(&r->json_file, err);
+    return close_report(&r->markdown_file, err);
+}
+
 static tv_err run(const struct suite *suite, const char *device, const char *mask, bench_request *r)
 {
-    tv_err err = open_report(r->json, &r->json_file);
-    if (err == TV_OK)
-        err = open_report(r->markdown, &r->markdown_file);
+    tv_err err = bench_open_reports(r);
     if (err == TV_OK)
         err = tv_device_open(device, mask, &r->device);
     if (err == TV_OK)
         err = suite->run(r);
     tv_device_close(&r->device);
-    err = close_report(&r->json_file, err);
-    return close_report(&r->markdown_file, err);
+    return bench_close_reports(r, err);
 }
 
 // What must be a positive number; missing is 0.
@@ -142,6 +157,9 @@ static tv_err check_request(const struct suite *suite, const char *seconds, cons
         return tv_fail(TV_EUSAGE, "trivium bench: the suite conformance has no --plot");
     if (!conformance && r->op)
         return tv_fail(TV_EUSAGE, "trivium bench: only the suite conformance has --op");
+    if (suite->run && (r->verify || r->share_device))
+        return tv_fail(TV_EUSAGE, "trivium bench: only the suite network has --verify and "
+                                  "--share-device");
     return tv_bench_options_check(&r->options);
 }
 
@@ -166,6 +184,8 @@ int cmd_bench(int argc, char **argv)
                                   {.name = "shape", .value = &r.options.shape},
                                   {.name = "precision", .value = &r.options.precision},
                                   {.name = "no-peaks", .flag = &r.options.no_peaks},
+                                  {.name = "verify", .flag = &r.verify},
+                                  {.name = "share-device", .flag = &r.share_device},
                                   CMD_NO_SELFTEST,
                                   CMD_NO_TUNE};
     if (argc > 1 && strcmp(argv[1], "compare") == 0)
@@ -174,11 +194,13 @@ int cmd_bench(int argc, char **argv)
         cmd_parse(argc, argv, options, sizeof options / sizeof *options, help, &positional, &done);
     if (err != TV_OK || done)
         return cmd_finish(err);
-    if (positional > 0)
-        return cmd_finish(tv_fail(TV_EUSAGE, "trivium bench takes no '%s'", argv[1]));
     r.mask = mask ? mask : "";
     err = find_suite(r.suite, &suite);
+    if (err == TV_OK && suite->run && positional > 0)
+        err = tv_fail(TV_EUSAGE, "trivium bench takes no '%s'", argv[1]);
     if (err == TV_OK)
         err = check_request(suite, seconds, size, &r);
+    if (suite && !suite->run)
+        return bench_network(&r, argv + 1, positional, device, err);
     return cmd_finish(err == TV_OK ? run(suite, device, mask, &r) : err);
 }

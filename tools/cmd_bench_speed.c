@@ -53,7 +53,7 @@ static bool is_standard_output(const char *path)
     return path && strcmp(path, "-") == 0;
 }
 
-static tv_err write_reports(const bench_request *r, const tv_bench_report *report)
+static tv_err write_all(const bench_request *r, const tv_bench_report *report)
 {
     const struct {
         void (*format)(const tv_bench_report *report, tv_text *out);
@@ -75,6 +75,15 @@ static tv_err write_reports(const bench_request *r, const tv_bench_report *repor
     return err == TV_OK && r->plot ? tv_bench_chart(r->plot, report, 1) : err;
 }
 
+tv_err bench_write_reports(const bench_request *r, const tv_bench_report *report)
+{
+    size_t wrong = tv_bench_report_wrong(report);
+    TV_TRY(write_all(r, report));
+    if (wrong > 0)
+        return tv_fail(TV_EDATA, "%zu results on %s are wrong", wrong, report->device.name);
+    return TV_OK;
+}
+
 tv_err bench_speed(const bench_request *r)
 {
     tv_bench_report report;
@@ -83,10 +92,7 @@ tv_err bench_speed(const bench_request *r)
     tv_err err = run_parts(r, &report);
     report.after = tv_bench_moment_read("", info);
     if (err == TV_OK)
-        err = write_reports(r, &report);
-    size_t wrong = tv_bench_report_wrong(&report);
-    if (err == TV_OK && wrong > 0)
-        err = tv_fail(TV_EDATA, "%zu results on %s are wrong", wrong, info->name);
+        err = bench_write_reports(r, &report);
     tv_bench_report_finish(&report);
     return err;
 }

@@ -18,7 +18,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char help[] =
     "usage: trivium train CONFIG.yaml [KEY=VALUE ...] [--device D] [--mask M] [--resume "
@@ -53,46 +52,16 @@ static const char help[] =
     "of\n"
     "a machine, one for each of its ranks. kill -USR2 of mpirun is the Ctrl-C of such a run.\n";
 
-static bool is_assignment(const char *argument)
-{
-    const char *equals = strchr(argument, '='), *slash = strchr(argument, '/');
-    return equals && (!slash || equals < slash);
-}
-
 // File, environment, KEY=VALUE, options: later ones win.
-static tv_err load(tv_config *config, char **arguments, int count, const char *device,
-                   const char *mask, bool need_file)
+static tv_err load(char **arguments, int count, const char *device, const char *mask,
+                   bool need_file, tv_config *config)
 {
-    const char *file = NULL;
-    for (int i = 0; i < count; i++) {
-        if (is_assignment(arguments[i]))
-            continue;
-        if (file)
-            return tv_fail(TV_EUSAGE, "two configurations: %s and %s; name one", file,
-                           arguments[i]);
-        file = arguments[i];
-        TV_TRY(tv_config_load_file(config, file));
-    }
-    if (!file && need_file)
-        return tv_fail(TV_EUSAGE, "trivium train needs a CONFIG.yaml; trivium train --print-config "
-                                  "prints one to start from");
-    TV_TRY(tv_config_load_env(config, environ));
-    for (int i = 0; i < count; i++)
-        if (is_assignment(arguments[i]))
-            TV_TRY(tv_config_set(config, arguments[i]));
-    tv_text text = {0};
-    tv_err err = TV_OK;
-    if (device) {
-        tv_text_printf(&text, "device=%s", device);
-        err = tv_config_set(config, text.data);
-    }
-    if (mask && err == TV_OK) {
-        tv_text_clear(&text);
-        tv_text_printf(&text, "mask=%s", mask);
-        err = tv_config_set(config, text.data);
-    }
-    tv_text_finish(&text);
-    return err;
+    bool found;
+    TV_TRY(cmd_load_config(arguments, count, device, mask, config, &found));
+    if (found || !need_file)
+        return TV_OK;
+    return tv_fail(TV_EUSAGE, "trivium train needs a CONFIG.yaml; trivium train --print-config "
+                              "prints one to start from");
 }
 
 static tv_err print_config(const tv_config *config)
@@ -308,20 +277,6 @@ static tv_err train_on_ranks(const tv_config *config, tv_train_options *options,
     return tv_comm_agree(options->comm, tv_train(config, options));
 }
 
-// An error that all ranks agree on is printed once; where they lost each other, each prints its own
-// and ends the job.
-static int finish_ranks(tv_comm **comm, tv_err err)
-{
-    bool broken = tv_comm_is_broken(*comm);
-    if (broken)
-        tv_comm_settle(*comm);
-    int code = broken || tv_comm_rank(*comm) == 0 ? cmd_finish(err) : tv_exit_code(err);
-    if (broken)
-        tv_comm_abort(*comm, code);
-    tv_comm_close(comm);
-    return code;
-}
-
 int cmd_train(int argc, char **argv)
 {
     const char *device = NULL, *mask = NULL;
@@ -344,7 +299,7 @@ int cmd_train(int argc, char **argv)
     tv_config config;
     tv_config_init(&config);
     if (err == TV_OK)
-        err = load(&config, argv + 1, count, device, mask, !print);
+        err = load(argv + 1, count, device, mask, !print, &config);
     if (err == TV_OK && !print)
         err = tv_config_check(&config);
     if (print || memory || explain) {
@@ -357,7 +312,7 @@ int cmd_train(int argc, char **argv)
     }
     err = train_on_ranks(&config, &train, err);
     bool speaks = tv_comm_rank(train.comm) == 0;
-    int code = finish_ranks(&train.comm, err);
+    int code = cmd_finish_ranks(&train.comm, err);
     if (speaks && (err == TV_ESTOP || err == TV_ELOST)) {
         bool saved = !train.resume || tv_run_has_checkpoints(config.run_dir);
         say_how_to_resume(argv + 1, count, device, mask, saved ? "auto" : train.resume);

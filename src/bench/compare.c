@@ -125,6 +125,9 @@ static const struct panel_kind {
     {"multiply-adds and matrix products, GFLOP/s", TV_BENCH_FMA, TV_BENCH_MATMUL},
     {"attention, GFLOP/s", TV_BENCH_ATTENTION, TV_BENCH_ATTENTION},
     {"training, model GFLOP/s (and tokens/s)", TV_BENCH_TRAIN, TV_BENCH_SCALING},
+    {"latency, microseconds (less is better)", TV_BENCH_LATENCY, TV_BENCH_LATENCY},
+    {"links, and collective calls: MB/s that a rank sends", TV_BENCH_LINK, TV_BENCH_COLLECTIVE},
+    {"training steps of all ranks, tokens/s", TV_BENCH_COMPUTE, TV_BENCH_STEP},
 };
 enum { PANELS = sizeof panel_kinds / sizeof *panel_kinds };
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "bench/room.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -10,8 +11,18 @@
 #include <string.h>
 
 static const char *const kind_names[TV_BENCH_KINDS] = {
-    [TV_BENCH_COPY] = "copy",           [TV_BENCH_FMA] = "fma",     [TV_BENCH_MATMUL] = "matmul",
-    [TV_BENCH_ATTENTION] = "attention", [TV_BENCH_TRAIN] = "train", [TV_BENCH_SCALING] = "scaling",
+    [TV_BENCH_COPY] = "copy",
+    [TV_BENCH_FMA] = "fma",
+    [TV_BENCH_MATMUL] = "matmul",
+    [TV_BENCH_ATTENTION] = "attention",
+    [TV_BENCH_TRAIN] = "train",
+    [TV_BENCH_SCALING] = "scaling",
+    [TV_BENCH_LATENCY] = "latency",
+    [TV_BENCH_LINK] = "link",
+    [TV_BENCH_COLLECTIVE] = "collective",
+    [TV_BENCH_COMPUTE] = "compute",
+    [TV_BENCH_PREDICTED] = "predicted",
+    [TV_BENCH_STEP] = "step",
 };
 
 static const char *const class_names[] = {[TV_CLASS_DISCRETE] = "discrete",
@@ -24,6 +35,11 @@ static const double DISTURBED = 0.05;
 const char *tv_bench_kind_name(tv_bench_kind kind)
 {
     return kind_names[kind];
+}
+
+bool tv_bench_kind_travels(tv_bench_kind kind)
+{
+    return kind == TV_BENCH_LATENCY || kind == TV_BENCH_LINK || kind == TV_BENCH_COLLECTIVE;
 }
 
 void tv_bench_report_init(tv_bench_report *report, const char *suite, const tv_device_info *device,
@@ -49,6 +65,7 @@ void tv_bench_report_init(tv_bench_report *report, const char *suite, const tv_d
 void tv_bench_report_finish(tv_bench_report *report)
 {
     tv_free(report->results);
+    tv_bench_room_destroy(&report->room);
     *report = (tv_bench_report){0};
 }
 

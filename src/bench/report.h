@@ -16,10 +16,17 @@ typedef enum tv_bench_kind {
     TV_BENCH_ATTENTION,
     TV_BENCH_TRAIN,
     TV_BENCH_SCALING,
+    TV_BENCH_LATENCY,
+    TV_BENCH_LINK,
+    TV_BENCH_COLLECTIVE,
+    TV_BENCH_COMPUTE,   // of one rank, without communication
+    TV_BENCH_PREDICTED, // by src/bench/predict.c, from results of the kinds above
+    TV_BENCH_STEP,      // what was predicted, measured
     TV_BENCH_KINDS
 } tv_bench_kind;
 
 const char *tv_bench_kind_name(tv_bench_kind kind); // "copy", ...
+bool tv_bench_kind_travels(tv_bench_kind kind);     // has tv_bench_travel
 
 // What only results of training have. NaN where it is not known.
 typedef struct tv_bench_training {
@@ -35,6 +42,13 @@ typedef struct tv_bench_training {
     double expected_loss; // log of the vocabulary
 } tv_bench_training;
 
+// What only results of links and collective calls have.
+typedef struct tv_bench_travel {
+    double bytes;   // of the whole array
+    double seconds; // the median
+    double of_link; // the rate as a part of what the slowest link does; NaN for links
+} tv_bench_travel;
+
 typedef struct tv_bench_result {
     tv_bench_kind kind;
     char name[96]; // the same on every machine: "matmul bf16 nt 4096x4096x4096"
@@ -45,6 +59,7 @@ typedef struct tv_bench_result {
     char skipped[200]; // why it was not measured, "" if it was
     double others;     // part of the cores' time that others had meanwhile; NaN: not known
     tv_bench_training training;
+    tv_bench_travel travel;
 } tv_bench_result;
 
 // Step time against FLOP over a sweep: seconds = fixed + per_flop * FLOP.
@@ -53,6 +68,8 @@ typedef struct tv_bench_fit {
     double worst;   // largest deviation of a point from the line, as a part of it
     char where[96]; // the point's name
 } tv_bench_fit;
+
+struct tv_bench_room; // bench/room.h
 
 typedef struct tv_bench_report {
     char suite[16], program[32], date[32], mask[128];
@@ -69,6 +86,7 @@ typedef struct tv_bench_report {
     bool has_conformance, has_fit;
     uint64_t trials, wrong; // of conformance
     tv_bench_fit fit;
+    struct tv_bench_room *room; // of the suite network; NULL otherwise, and when read from a file
 } tv_bench_report;
 
 void tv_bench_report_init(tv_bench_report *report, const char *suite, const tv_device_info *device,

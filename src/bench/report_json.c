@@ -2,6 +2,7 @@
 #include "bench/report.h"
 
 #include "base/memory.h"
+#include "bench/room.h"
 #include "formats/json.h"
 
 #include <math.h>
@@ -66,6 +67,11 @@ static json_t *of_result(const tv_bench_result *r)
     json_decref(measured);
     if (r->kind == TV_BENCH_TRAIN || r->kind == TV_BENCH_SCALING)
         json_object_set_new(object, "training", of_training(&r->training));
+    if (tv_bench_kind_travels(r->kind))
+        json_object_set_new(object, "travel",
+                            json_pack("{s:o, s:o, s:o}", "bytes", of_number(r->travel.bytes),
+                                      "seconds", of_number(r->travel.seconds), "of_link",
+                                      of_number(r->travel.of_link)));
     return object;
 }
 
@@ -101,6 +107,8 @@ void tv_bench_report_json(const tv_bench_report *report, tv_text *out)
                                       of_number(report->fit.fixed), "seconds_per_flop",
                                       of_number(report->fit.per_flop), "worst_deviation",
                                       of_number(report->fit.worst), "at", report->fit.where));
+    if (report->room)
+        json_object_set_new(root, "room", tv_bench_room_json(report->room));
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     TV_CHECK(text, "a report that is no JSON");
     tv_text_printf(out, "%s\n", text);
@@ -186,6 +194,15 @@ static tv_err take_training(place p, tv_bench_training *t)
     return take_text(at, "energy", t->energy, sizeof t->energy);
 }
 
+static tv_err take_travel(place p, tv_bench_travel *t)
+{
+    place at;
+    TV_TRY(take_object(p, "travel", &at));
+    TV_TRY(take_number(at, "bytes", &t->bytes));
+    TV_TRY(take_number(at, "seconds", &t->seconds));
+    return take_number(at, "of_link", &t->of_link);
+}
+
 static tv_err take_summary(place p, tv_bench_summary *s)
 {
     uint64_t count;
@@ -225,7 +242,9 @@ static tv_err take_result(place p, tv_bench_report *report)
     TV_TRY(take_number(p, "others", &r->others));
     TV_TRY(take_summary(p, &r->rate));
     bool trains = kind == TV_BENCH_TRAIN || kind == TV_BENCH_SCALING;
-    return trains && !r->skipped[0] ? take_training(p, &r->training) : TV_OK;
+    if (trains && !r->skipped[0])
+        return take_training(p, &r->training);
+    return tv_bench_kind_travels(kind) && !r->skipped[0] ? take_travel(p, &r->travel) : TV_OK;
 }
 
 static tv_err take_origin(place p, tv_bench_report *r)
@@ -291,7 +310,9 @@ static tv_err check_schema(place p)
     int64_t version = 0;
     TV_TRY(take_text(p, "schema", name, sizeof name));
     if (strcmp(name, schema) != 0)
-        return tv_fail(TV_EFORMAT, "%s: no report of trivium bench (quick, train, full or scaling)",
+        return tv_fail(TV_EFORMAT,
+                       "%s: no report of trivium bench (quick, train, full, "
+                       "scaling or network)",
                        p.file);
     TV_TRY(tv_json_int(p.object, p.file, "version", 0, INT64_MAX, &version));
     if (version != TV_BENCH_VERSION)

@@ -2,6 +2,7 @@
 #include "bench/report.h"
 
 #include "base/memory.h"
+#include "bench/room.h"
 #include "bench/table.h"
 
 #include <math.h>
@@ -236,6 +237,8 @@ static void add_body(const tv_bench_report *r, const tv_table_style *style, tv_t
     } else {
         tv_text_puts(out, "\n");
     }
+    if (r->room)
+        tv_bench_room_text(r, style, out);
     add_findings(r, style, out);
 }
 

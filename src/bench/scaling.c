@@ -1,6 +1,8 @@
 // The scaling suite: step time against FLOP, over tokens, widths and depths.
 #include "bench/suite.h"
 
+#include "base/memory.h"
+#include "bench/line.h"
 #include "bench/trial.h"
 
 #include <math.h>
@@ -39,36 +41,27 @@ static bool counts(const tv_bench_report *report, const tv_bench_result *r)
 
 bool tv_bench_fit_line(tv_bench_report *report)
 {
-    // Least squares of (a + b x - y) / y: deviations count as parts of the time.
-    double s1 = 0, sx = 0, sxx = 0, sy = 0, sxy = 0, count = 0;
-    tv_bench_fit *fit = &report->fit;
+    double *x = tv_alloc(report->count, sizeof *x), *y = tv_alloc(report->count, sizeof *y);
+    size_t *of = tv_alloc(report->count, sizeof *of), count = 0;
+    tv_line line;
     for (size_t i = 0; i < report->count; i++) {
-        const tv_bench_result *r = &report->results[i];
-        if (!counts(report, r))
+        if (!counts(report, &report->results[i]))
             continue;
-        double u = 1 / seconds_of(r), v = flop_of(r) / seconds_of(r); // a u + b v = 1
-        s1 += u * u;
-        sx += u * v;
-        sxx += v * v;
-        sy += u;
-        sxy += v;
-        count++;
+        x[count] = flop_of(&report->results[i]);
+        y[count] = seconds_of(&report->results[i]);
+        of[count++] = i;
     }
-    double determinant = s1 * sxx - sx * sx;
-    if (count < 3 || !(determinant > 1e-9 * s1 * sxx))
-        return false;
-    *fit = (tv_bench_fit){.fixed = (sy * sxx - sxy * sx) / determinant,
-                          .per_flop = (s1 * sxy - sx * sy) / determinant};
-    for (size_t i = 0; i < report->count; i++) {
-        const tv_bench_result *r = &report->results[i];
-        double off = counts(report, r) ? fabs(tv_bench_fit_deviation(fit, r)) : 0;
-        if (off <= fit->worst)
-            continue;
-        fit->worst = off;
-        snprintf(fit->where, sizeof fit->where, "%s", r->name);
+    bool found = count >= 3 && tv_line_fit(x, y, count, &line);
+    if (found) {
+        report->fit = (tv_bench_fit){line.fixed, line.slope, line.worst, ""};
+        snprintf(report->fit.where, sizeof report->fit.where, "%s",
+                 report->results[of[line.at]].name);
+        report->has_fit = true;
     }
-    report->has_fit = true;
-    return true;
+    tv_free(x);
+    tv_free(y);
+    tv_free(of);
+    return found;
 }
 
 double tv_bench_fit_deviation(const tv_bench_fit *fit, const tv_bench_result *result)

@@ -311,6 +311,14 @@ tv_err tv_comm_collect(tv_comm *comm, const void *mine, const uint64_t *sizes, v
                                           comm->counts, comm->offsets));
 }
 
+tv_err tv_comm_swap(tv_comm *comm, uint32_t peer, const void *out, size_t out_size, void *in,
+                    size_t in_size)
+{
+    TV_CHECK(comm && peer < comm->place.size && peer != comm->place.rank, "no rank %u", peer);
+    TV_CHECK(out_size <= INT_MAX && in_size <= INT_MAX, "%zu bytes are too many at once", out_size);
+    return note(comm, comm->link->swap(comm->lane, peer, out, (int)out_size, in, (int)in_size));
+}
+
 static tv_err sum_piece(tv_comm *c, float *values, uint64_t count, uint64_t *counts)
 {
     uint32_t size = c->place.size;

@@ -1,8 +1,8 @@
 // Communication between the ranks of a run: one process per device, started by mpirun or srun.
 //
-// Every call on a tv_comm but tv_comm_rank ... tv_comm_host and tv_comm_abort is collective: it
-// blocks until all ranks have made the same call, in the same order. A NULL comm is a run of one
-// rank: every call accepts it and has nothing to do.
+// Every call on a tv_comm but tv_comm_rank ... tv_comm_host, tv_comm_swap and tv_comm_abort is
+// collective: it blocks until all ranks have made the same call, in the same order. A NULL comm is
+// a run of one rank: every call but tv_comm_swap accepts it and has nothing to do.
 //
 // Failure. Where the transport fails a call returns TV_ENET, the ranks cannot reach each other any
 // more, and each can only end the job (tv_comm_abort). Everything else that fails, fails on one
@@ -63,6 +63,11 @@ tv_err tv_comm_exchange(tv_comm *comm, const uint32_t *words, const uint64_t *co
 // Brings the bytes of all ranks to rank 0, one behind the other; sizes [ranks], all [their sum] on
 // rank 0, NULL elsewhere.
 tv_err tv_comm_collect(tv_comm *comm, const void *mine, const uint64_t *sizes, void *all);
+// Between two ranks, each of which calls it and names the other: `out` becomes the other's `in`.
+// For measuring a link: it waits without rest, is not collective, and not counted as sent. Nothing
+// travels where a size is 0.
+tv_err tv_comm_swap(tv_comm *comm, uint32_t peer, const void *out, size_t out_size, void *in,
+                    size_t in_size);
 // Bytes that this rank has sent to others in sums, reductions and gathers so far, here and behind.
 uint64_t tv_comm_sent_bytes(const tv_comm *comm);
 

@@ -33,6 +33,8 @@ typedef struct tv_link {
     // Brings the bytes of every rank to rank 0.
     tv_err (*collect)(int lane, const void *mine, int size, void *all, const int *sizes,
                       const int *offsets);
+    // Between this rank and one other, both ways at once; nothing travels where a size is 0.
+    tv_err (*swap)(int lane, uint32_t peer, const void *out, int out_size, void *in, int in_size);
     void (*abort)(int exit_code);
     void (*describe)(char out[128]);
 } tv_link;

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -167,6 +168,29 @@ static tv_err mpi_collect(int lane, const void *mine, int size, void *all, const
     return TV_OK;
 }
 
+// Without naps: they would be all that a short message takes.
+static tv_err mpi_swap(int lane, uint32_t peer, const void *out, int out_size, void *in,
+                       int in_size)
+{
+    MPI_Request both[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    int result = MPI_SUCCESS, done = 0;
+    pthread_mutex_lock(&turn);
+    if (in_size > 0)
+        result = MPI_Irecv(in, in_size, MPI_BYTE, (int)peer, 0, lanes[lane], &both[0]);
+    if (out_size > 0 && result == MPI_SUCCESS)
+        result = MPI_Isend(out, out_size, MPI_BYTE, (int)peer, 0, lanes[lane], &both[1]);
+    pthread_mutex_unlock(&turn);
+    tv_watchdog_wait_begins();
+    while (!done && result == MPI_SUCCESS) {
+        pthread_mutex_lock(&turn);
+        result = MPI_Testall(2, both, &done, MPI_STATUSES_IGNORE);
+        pthread_mutex_unlock(&turn);
+        sched_yield();
+    }
+    tv_watchdog_wait_ends();
+    return check(result, "MPI_Testall");
+}
+
 static void mpi_abort(int exit_code)
 {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
@@ -195,6 +219,7 @@ const tv_link tv_link_mpi = {
     .exchange = mpi_exchange,
     .share = mpi_share,
     .collect = mpi_collect,
+    .swap = mpi_swap,
     .abort = mpi_abort,
     .describe = mpi_describe,
 };

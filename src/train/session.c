@@ -67,7 +67,10 @@ static void configure_schedule(tv_session *s)
 
 static tv_sharded level_of(const tv_session *s)
 {
-    return tv_comm_size(s->comm) > 1 ? tv_strategy_sharded(s->strategy) : TV_SHARDED_NONE;
+    tv_sharded level = tv_strategy_sharded(s->strategy);
+    if (tv_comm_size(s->comm) == 1)
+        return TV_SHARDED_NONE;
+    return s->alone && level > TV_SHARDED_OPTIMIZER ? TV_SHARDED_OPTIMIZER : level;
 }
 
 // What may be changed so that a run fits.
@@ -363,7 +366,8 @@ static tv_err open_all(tv_session *s, const tv_session_options *o)
     s->ids = tv_alloc(tokens, sizeof *s->ids);
     s->targets = tv_alloc(tokens, sizeof *s->targets);
     s->samples = tv_alloc(s->global_batch, sizeof *s->samples);
-    return s->graph->buckets ? open_exchange(s) : TV_OK;
+    s->apart = s->apart || s->alone;
+    return s->graph->buckets && !s->alone ? open_exchange(s) : TV_OK;
 }
 
 tv_err tv_session_open(const tv_config *config, const tv_session_options *options,
@@ -373,7 +377,8 @@ tv_err tv_session_open(const tv_config *config, const tv_session_options *option
                             .comm = options->comm,
                             .global_batch = (uint32_t)config->trainer.global_batch_size,
                             .seq_len = (uint32_t)config->data.seq_len,
-                            .apart = tv_config_is_diloco(config)};
+                            .apart = tv_config_is_diloco(config),
+                            .alone = options->alone};
     configure_schedule(session);
     tv_err err = open_all(session, options);
     if (err != TV_OK)

@@ -31,6 +31,7 @@ typedef struct tv_session {
     tv_plan *plan;
     uint32_t global_batch, micro_batch, seq_len; // micro_batch: this rank's
     tv_balance balance;                          // what each rank computes of a global batch
+    bool alone;                                  // see tv_session_options
     bool apart; // ranks train by themselves, each on its share of the batch (train/diloco.h)
     tv_precision precision;
     const char *precision_reason; // why `auto` became it; NULL where it was configured
@@ -58,6 +59,8 @@ typedef struct tv_session_options {
     tv_comm *comm;
     bool share_device; // several ranks may use one device
     bool synthetic;    // no data is opened: the caller makes the batches of tv_session_train
+    bool alone; // plans steps with other ranks, but takes them without: each computes its share,
+                // and has all of the weights and gradients, whatever the strategy
     tv_device *device; // NULL: opened as configured; else the caller's, which outlives the session
     const tv_stages *stages; // hear what it is at; may be NULL
 } tv_session_options;

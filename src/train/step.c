@@ -166,7 +166,7 @@ static tv_err exchange_batches(tv_session *s)
 static tv_err accumulate(tv_session *s, double *loss_sum)
 {
     tv_err err = s->carrier ? carry_batches(s) : exchange_batches(s);
-    if (!s->graph->buckets)
+    if (!s->exchange && !s->carrier)
         return err;
     if (err == TV_OK && s->graph->square_sum)
         err = tv_plan_run(s->plan, s->graph->norm);
@@ -237,7 +237,7 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     TV_TRY(accumulate(s, &loss_sum));
     TV_TRY(update(s));
     s->sent = tv_comm_sent_bytes(s->comm) - sent;
-    if (!g->buckets)
+    if (!s->exchange && !s->carrier)
         loss_sum = *(const float *)tv_plan_result(s->plan, g->loss_sum);
     const float *stat = tv_plan_result(s->plan, g->stat);
     report->loss = loss_sum / (double)valid;
