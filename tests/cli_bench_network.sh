@@ -65,10 +65,10 @@ check "a wrong element: the rank is named" \
 ranks 2 plain.yaml --share-device --verify --quiet --out room.json
 check "2 ranks and a configuration: exit code $status" test "$status" = 0
 [ "$status" = 0 ] || tail -n 5 err
-for name in ddp "ddp bf16" zero1 "zero1 bf16" diloco; do
+for name in ddp "ddp bf16" zero1 "zero1 bf16" zero2 fsdp diloco; do
   check "$name is predicted" grep -Eq "^predicted $name +[0-9.]+ +tokens/s" out
 done
-for name in ddp "ddp bf16" zero1 "zero1 bf16"; do
+for name in ddp "ddp bf16" zero1 "zero1 bf16" zero2 fsdp; do
   check "$name is measured" grep -Eq "^measured $name +[0-9.]+ +tokens/s" out
 done
 check "the advice" grep -Eq "^this room should use .* \(trainer.strategy=" out

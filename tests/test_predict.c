@@ -155,6 +155,32 @@ static void test_zero1(void **state)
     assert_near(p.sent, 0.5 * 150 * 4);
 }
 
+// Two rounds of a micro-batch each.
+static void test_sections(void **state)
+{
+    (void)state;
+    room r;
+    make_room(&r);
+    r.job.scatter.slope = 1e-3; // 0.45 s and 0.3 s
+    tv_prediction p = predict(&r, "zero2");
+    assert_near(p.seconds,
+                2 * (1 + 0.3) + 0.1 + 0.18 + 0.04); // the last 0.3 s have nothing to hide
+    assert_near(p.computing, 2.1);
+    assert_near(p.network, 2 * 0.75 + 0.18 + 0.04);
+    assert_near(p.hidden, 2 * 0.45);
+    assert_near(p.sent, 0.5 * 150 * (2 * 4 + 4));
+    r.job.gather.slope = 1e-3; // 0.42 s and 0.24 s: longer than a forward pass of 1/3 s
+    p = predict(&r, "fsdp");
+    double round = 0.66 + (0.66 + 0.45) + 0.3 + 0.66 / 2;
+    assert_near(p.seconds, 2 * round + 0.1 + 0.04);
+    assert_near(p.network, 2 * (2 * 0.66 + 0.75) + 0.04);
+    assert_near(p.hidden, p.network - 0.04 - 2 * (round - 1));
+    assert_near(p.sent, 0.5 * 150 * (2 * 4 + 4 * 4));
+    r.ranks[1].batches = 5; // the other one takes part in all of them
+    p = predict(&r, "fsdp");
+    assert_near(p.seconds, 5 * round + 0.1 + 0.04);
+}
+
 // An exchange takes 1 + 1.5 s, of which one step of 2.2 s hides the most.
 static void test_diloco(void **state)
 {
@@ -239,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_ddp),
         cmocka_unit_test(test_ddp_with_a_slow_rank_and_network),
         cmocka_unit_test(test_zero1),
+        cmocka_unit_test(test_sections),
         cmocka_unit_test(test_diloco),
         cmocka_unit_test(test_diloco_with_a_slow_rank),
         cmocka_unit_test(test_advice),

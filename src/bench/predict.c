@@ -104,6 +104,55 @@ static void predict_zero1_bf16(const tv_predict_job *job, tv_prediction *p)
     predict_route(job, &(route){2, true}, p);
 }
 
+// ---------------------------------------------------------- gradients, and weights, by sections
+
+// A third of a micro-batch is its forward pass (2 of 6 FLOP for each weight and token).
+static const double FORWARD = 1.0 / 3;
+
+// Every rank takes part in each round, a micro-batch of any of them. What travels for one section
+// does so while others compute; for the first and the last one there is nothing behind which to.
+static void predict_sections(const tv_predict_job *job, bool weights, tv_prediction *p)
+{
+    const route r = {4, true};
+    double micro = 0, update = 0, copy = 0, rounds = 0, gradients = 0;
+    double gather = weights ? gather_seconds(job) : 0;
+    double last = sum_seconds(job, &r, &job->buckets[job->bucket_count - 1]);
+    uint64_t sequences = 0;
+    for (uint32_t i = 0; i < job->rank_count; i++) {
+        const tv_predict_rank *rank = &job->ranks[i];
+        micro = rank->batches > 0 ? fmax(micro, rank->micro) : micro;
+        rounds = fmax(rounds, rank->batches);
+        update = fmax(update, rank->update / job->rank_count);
+        copy = fmax(copy, rank->copy);
+        sequences += rank->share;
+    }
+    for (size_t i = 0; i < job->bucket_count; i++)
+        gradients += sum_seconds(job, &r, &job->buckets[i]);
+    double round = fmax(FORWARD * micro, gather) +
+                   fmax((1 - FORWARD) * micro, gather + gradients - last) + last +
+                   gather / (double)job->bucket_count;
+    double behind = MEETINGS * job->meeting + (weights ? 0 : gather_seconds(job));
+    double waited = rounds * (round - micro);
+    *p = (tv_prediction){.network = rounds * (2 * gather + gradients) + behind,
+                         .computing = rounds * micro + update,
+                         .tokens = (double)sequences * job->seq_len};
+    p->hidden = p->network - behind - waited;
+    copy *= 1.0 / job->rank_count + (weights ? 2 * rounds : 1);
+    p->seconds = rounds * round + update + copy + behind;
+    p->sent = half_way(job) * (double)job->elements *
+              (rounds * r.bytes + (weights ? 2 * rounds : 1) * job->weight_bytes);
+}
+
+static void predict_zero2(const tv_predict_job *job, tv_prediction *p)
+{
+    predict_sections(job, false, p);
+}
+
+static void predict_fsdp(const tv_predict_job *job, tv_prediction *p)
+{
+    predict_sections(job, true, p);
+}
+
 // ------------------------------------------------------------------------------------ averages
 
 static double apart_seconds(const tv_predict_rank *rank)
@@ -149,6 +198,8 @@ static const tv_predict_strategy strategies[] = {
     {"zero1", "trainer.strategy=zero1", true, false, false, predict_zero1},
     {"zero1 bf16", "trainer.strategy=zero1 trainer.gradient_compression=bf16", true, false, true,
      predict_zero1_bf16},
+    {"zero2", "trainer.strategy=zero2", true, false, false, predict_zero2},
+    {"fsdp", "trainer.strategy=fsdp", true, false, false, predict_fsdp},
     {"diloco", "trainer.strategy=diloco", false, false, false, predict_diloco},
 };
 enum { STRATEGIES = sizeof strategies / sizeof *strategies };
