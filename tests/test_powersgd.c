@@ -2,12 +2,13 @@
 // under mpirun, which run this very program with the argument "rank".
 #include "harness/ranks.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "dist/lowrank.h"
 #include "dist/powersgd.h"
 #include "formats/safetensors.h"
 #include "train/powersgd_state.h"
+#include "train/step_graph.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,156 +30,6 @@ static double norm(const float *values, size_t count)
     for (size_t i = 0; i < count; i++)
         sum += (double)values[i] * values[i];
     return sqrt(sum);
-}
-
-// --------------------------------------------------------------------------------------- products
-
-// A matrix that is left right^T, so that nothing is lost of it.
-static tv_lowrank make_matrix(size_t rows, size_t columns, size_t true_rank, size_t rank)
-{
-    tv_lowrank m = {.rows = rows, .columns = columns, .rank = rank, .factor = 1};
-    float *left = tv_alloc(rows * true_rank, sizeof *left);
-    float *right = tv_alloc(columns * true_rank, sizeof *right);
-    m.values = tv_alloc(rows * columns, sizeof *m.values);
-    m.error = tv_alloc(rows * columns, sizeof *m.error);
-    m.left = tv_alloc(rows * rank, sizeof *m.left);
-    fill(1, left, rows * true_rank);
-    fill(2, right, columns * true_rank);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            for (size_t k = 0; k < true_rank; k++)
-                m.values[i * columns + j] += left[k * rows + i] * right[k * columns + j];
-    tv_free(left);
-    tv_free(right);
-    return m;
-}
-
-static void free_matrix(tv_lowrank *m)
-{
-    tv_free(m->values);
-    tv_free(m->error);
-    tv_free(m->left);
-}
-
-// One step of a single rank, in one block of rows.
-static void step_alone(tv_lowrank *m, float *q)
-{
-    float *own = tv_alloc(m->rank * m->columns, sizeof *own);
-    m->right = q;
-    tv_lowrank_project(m, 0, m->rows);
-    assert_true(tv_lowrank_orthogonalize(m->left, m->rows, m->rank));
-    tv_lowrank_project_back(m, 0, m->rows, own);
-    m->right = own;
-    tv_lowrank_replace(m, 0, m->rows, own);
-    memcpy(q, own, m->rank * m->columns * sizeof *q);
-    tv_free(own);
-}
-
-static const struct {
-    size_t rows, columns, true_rank, rank;
-} shapes[] = {{37, 53, 1, 1},  {37, 53, 2, 4},     {700, 1101, 4, 4}, {1023, 40, 5, 6},
-              {64, 513, 3, 3}, {130, 1600, 7, 13}, {9, 8, 2, 2}};
-
-static void test_low_rank_is_kept(void **state)
-{
-    (void)state;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        tv_lowrank m =
-            make_matrix(shapes[s].rows, shapes[s].columns, shapes[s].true_rank, shapes[s].rank);
-        size_t count = m.rows * m.columns;
-        float *wanted = tv_alloc(count, sizeof *wanted), *q = tv_alloc(count, sizeof *q);
-        memcpy(wanted, m.values, count * sizeof *wanted);
-        fill(3, q, m.rank * m.columns);
-        step_alone(&m, q);
-        double size = norm(wanted, count);
-        assert_true(norm(m.error, count) < 1e-5 * size);
-        for (size_t i = 0; i < count; i++)
-            wanted[i] -= m.values[i];
-        assert_true(norm(wanted, count) < 1e-5 * size);
-        free_matrix(&m);
-        tv_free(wanted);
-        tv_free(q);
-    }
-}
-
-// A row does not depend on its block.
-static void check_rows(tv_lowrank *m, const float *q)
-{
-    float *left = tv_alloc(m->rank * m->rows, sizeof *left);
-    m->right = q;
-    tv_lowrank_project(m, 0, m->rows);
-    memcpy(left, m->left, m->rank * m->rows * sizeof *left);
-    memset(m->left, 0, m->rank * m->rows * sizeof *left);
-    for (size_t i = 0; i < m->rows; i++)
-        tv_lowrank_project(m, i, i + 1);
-    assert_memory_equal(left, m->left, m->rank * m->rows * sizeof *left);
-    tv_free(left);
-}
-
-// Vectors of any width give the same bits.
-static void test_same_bits(void **state)
-{
-    static const unsigned widths[] = {512, 256, 128};
-    (void)state;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        float *first = NULL;
-        for (size_t w = 0; w < 3; w++) {
-            tv_lowrank m = make_matrix(shapes[s].rows, shapes[s].columns, 8, shapes[s].rank);
-            size_t count = m.rows * m.columns;
-            float *q = tv_alloc(m.rank * m.columns, sizeof *q);
-            fill(3, q, m.rank * m.columns);
-            fill(4, m.error, count);
-            tv_lowrank_limit_vectors(widths[w]);
-            check_rows(&m, q);
-            step_alone(&m, q);
-            if (first)
-                assert_memory_equal(first, m.values, count * sizeof *first);
-            else
-                first = tv_alloc(count, sizeof *first);
-            memcpy(first, m.values, count * sizeof *first);
-            free_matrix(&m);
-            tv_free(q);
-        }
-        tv_free(first);
-    }
-    tv_lowrank_limit_vectors(512);
-}
-
-static void check_orthonormal(const float *left, size_t rows, size_t rank)
-{
-    for (size_t a = 0; a < rank; a++)
-        for (size_t b = 0; b <= a; b++) {
-            double sum = 0;
-            for (size_t i = 0; i < rows; i++)
-                sum += (double)left[a * rows + i] * left[b * rows + i];
-            assert_true(fabs(sum - (a == b)) < 1e-5 || (a == b && sum == 0));
-        }
-}
-
-static void test_dependent_columns(void **state)
-{
-    enum { ROWS = 77, COLUMNS = 6 };
-    float left[COLUMNS * ROWS];
-    (void)state;
-    fill(1, left, COLUMNS * ROWS);
-    for (size_t i = 0; i < ROWS; i++) {
-        left[1 * ROWS + i] = -3 * left[i];                         // the same direction
-        left[2 * ROWS + i] = 0;                                    // none
-        left[3 * ROWS + i] *= 1e-38f;                              // hardly any
-        left[4 * ROWS + i] = left[i] + 1e-4f * left[4 * ROWS + i]; // nearly the same
-        left[5 * ROWS + i] *= 1e25f;
-    }
-    assert_true(tv_lowrank_orthogonalize(left, ROWS, COLUMNS));
-    check_orthonormal(left, ROWS, COLUMNS);
-    assert_true(norm(left + 2 * ROWS, ROWS) == 0);
-    for (size_t c = 3; c < COLUMNS; c++)
-        assert_true(fabs(norm(left + c * ROWS, ROWS) - 1) < 1e-5);
-    for (size_t bad = 0; bad < 3; bad++) {
-        fill(1, left, COLUMNS * ROWS);
-        left[100] = bad == 0 ? NAN : bad == 1 ? -INFINITY : 2e30f;
-        assert_false(tv_lowrank_orthogonalize(left, ROWS, COLUMNS));
-        assert_true(left[99] < 10 && left[99] > -10);
-    }
 }
 
 // ------------------------------------------------------------------------------- buckets by hand
@@ -310,32 +161,6 @@ static void test_error_feedback(void **state)
     assert_true(norm(rest, m.parcels[0].elements) < 0.7 * all);
     tv_free(rest);
     free_model(&m);
-}
-
-// A gradient that is the same in every step has all been sent after as many steps as it has ranks,
-// and some: each finds what is largest in what the others left.
-static void test_steady_gradient(void **state)
-{
-    (void)state;
-    tv_lowrank m = make_matrix(60, 80, 6, 2);
-    size_t count = m.rows * m.columns;
-    float *wanted = tv_alloc(count, sizeof *wanted), *q = tv_alloc(count, sizeof *q);
-    double *sent = tv_alloc(count, sizeof *sent);
-    memcpy(wanted, m.values, count * sizeof *wanted);
-    fill(3, q, m.rank * m.columns);
-    for (size_t round = 1; round <= ROUNDS; round++) {
-        memcpy(m.values, wanted, count * sizeof *wanted);
-        step_alone(&m, q);
-        for (size_t i = 0; i < count; i++)
-            sent[i] += m.values[i];
-    }
-    for (size_t i = 0; i < count; i++)
-        q[i] = (float)(sent[i] / ROUNDS - wanted[i]);
-    assert_true(norm(q, count) < 0.1 * norm(wanted, count));
-    free_matrix(&m);
-    tv_free(wanted);
-    tv_free(sent);
-    tv_free(q);
 }
 
 // Nothing of it stays: neither in errors nor in Q, which are as if the step had not been.
@@ -553,15 +378,93 @@ static void test_three_ranks(void **state)
     assert_ok(tv_remove_tree(folder));
 }
 
+// ------------------------------------------------------------------------------------------ speed
+
+static tv_step_graph *make_gpt2(void)
+{
+    tv_model_config config = {.type = TV_MODEL_GPT2,
+                              .vocab_size = 50257,
+                              .layers = 12,
+                              .heads = 12,
+                              .kv_heads = 12,
+                              .width = 768,
+                              .inner = 3072,
+                              .positions = 1024,
+                              .head_size = 64,
+                              .norm_epsilon = 1e-5,
+                              .tie_embeddings = true};
+    tv_step_options options = {.batch = 1,
+                               .time = 64,
+                               .precision = TV_PRECISION_32_TRUE,
+                               .moments = TV_F32,
+                               .update = true,
+                               .ranks = 2,
+                               .bucket_bytes = 25 << 20};
+    return tv_step_graph_create(&config, &options);
+}
+
+// Seconds of the sums of all buckets, or of all gradients as floats.
+static double time_sums(tv_comm *comm, tv_powersgd *p, const tv_buckets *b, float *const *values)
+{
+    double start = tv_now_seconds();
+    if (p)
+        tv_powersgd_begin(p, 0, 1);
+    for (size_t i = 0; i < b->bucket_count && p; i++)
+        REQUIRE(tv_powersgd_sum(tv_powersgd_bucket(p, i)) == TV_OK);
+    for (size_t i = 0; i < b->parcel_count && !p; i++)
+        REQUIRE(tv_comm_sum_f32(comm, values[i], b->parcels[i].elements) == TV_OK);
+    return tv_now_seconds() - start;
+}
+
+// Not a test. Under mpirun, or alone.
+// The first round fetches pages. `floats`: also as they are.
+static int tell_speed(size_t rank, bool floats)
+{
+    enum { TIMES = 6 };
+    tv_comm *comm;
+    double seconds[TIMES + 1], mean = 0;
+    REQUIRE(tv_comm_open(&comm) == TV_OK);
+    tv_step_graph *graph = make_gpt2();
+    const tv_buckets *b = graph->buckets;
+    tv_powersgd_options options = {.rank = rank, .seed = 1};
+    tv_powersgd *p = tv_powersgd_create(b, tv_comm_behind(comm), &options);
+    float **values = tv_alloc(b->parcel_count, sizeof *values);
+    for (size_t i = 0; i < b->parcel_count; i++) {
+        values[i] = tv_alloc(b->parcels[i].elements, sizeof **values);
+        fill(i, values[i], b->parcels[i].elements);
+        tv_powersgd_place(p, i, values[i]);
+    }
+    for (size_t i = 0; i <= TIMES; i++) {
+        seconds[i] = time_sums(comm, p, b, values);
+        mean += i ? seconds[i] / TIMES : 0;
+    }
+    double bytes = (double)b->elements * sizeof(float), plain = 0;
+    if (floats)
+        plain = time_sums(comm, NULL, b, values);
+    if (tv_comm_rank(comm) == 0)
+        printf("%u ranks, rank %zu: %.1f MB of gradients, %.3f MB sent, %.3f s, %.2f GB/s; as they "
+               "are %.1f MB, %.3f s\n",
+               tv_comm_size(comm), rank, bytes / 1e6, tv_powersgd_bytes(p) / 1e6, mean,
+               bytes / 1e9 / mean, 2 * bytes / 1e6 * (1 - 1.0 / tv_comm_size(comm)), plain);
+    for (size_t i = 0; i < b->parcel_count; i++)
+        tv_free(values[i]);
+    tv_free(values);
+    tv_powersgd_destroy(&p);
+    tv_step_graph_destroy(&graph);
+    tv_comm_close(&comm);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc >= 3 && strcmp(argv[1], "speed") == 0)
+        return tell_speed((size_t)atoi(argv[2]), argc > 3);
     if (argc == 3 && strcmp(argv[1], "rank") == 0)
         return run_rank(argv[2]);
     snprintf(self, sizeof self, "%s", argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_low_rank_is_kept),   cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_dependent_columns),  cmocka_unit_test(test_what_is_compressed),
-        cmocka_unit_test(test_error_feedback),     cmocka_unit_test(test_steady_gradient),
+
+        cmocka_unit_test(test_what_is_compressed), cmocka_unit_test(test_error_feedback),
         cmocka_unit_test(test_not_finite),         cmocka_unit_test(test_empty_gradient),
         cmocka_unit_test(test_checkpoints_of_one), cmocka_unit_test(test_three_ranks),
     };

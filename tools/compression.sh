@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Trains the same GPT-2 on several ranks of this machine with each way of sending gradients
+# (trainer.gradient_compression), and compares validation losses and what a step sends.
+#
+#     tools/compression.sh [-p PROGRAM] [-d DEVICE] [-r RANKS] [-s STEPS] [-m SIZES] [-w WAYS] TEXT
+#
+#   TEXT   any text file
+#   -p     the program (build/trivium beside this folder)
+#   -d     the device that the ranks share (vulkan:0)
+#   -r     ranks (2)
+#   -s     optimizer steps (300)
+#   -m     "layers heads width context batch" (4 4 192 128 8)
+#   -w     ways: none, bf16, or RANK@START of powersgd ("none bf16 1@10 4@10 4@0")
+#
+# One line for each run: the way, MB that rank 0 sends in the last step, validation loss, and its
+# ratio to the first run's.
+set -euo pipefail
+
+usage() {
+  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
+  exit 2
+}
+
+program=$(dirname "$0")/../build/trivium
+device=vulkan:0
+ranks=2
+steps=300
+sizes="4 4 192 128 8"
+ways="none bf16 1@10 4@10 4@0"
+while getopts p:d:r:s:m:w: option; do
+  case $option in
+  p) program=$OPTARG ;;
+  d) device=$OPTARG ;;
+  r) ranks=$OPTARG ;;
+  s) steps=$OPTARG ;;
+  m) sizes=$OPTARG ;;
+  w) ways=$OPTARG ;;
+  *) usage ;;
+  esac
+done
+shift $((OPTIND - 1))
+[ $# = 1 ] || usage
+text=$1
+read -r layers heads width context batch <<<"$sizes"
+[ -n "$batch" ] || usage
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+export LP_NUM_THREADS=${LP_NUM_THREADS:-1} # ranks share the cores
+"$program" prepare --tokenizer bytes --out "$folder/data" "$text" >&2
+cat >"$folder/train.yaml" <<YAML
+seed: 1
+model: {type: gpt2, n_layer: $layers, n_head: $heads, n_embd: $width, n_positions: $context}
+data: {train: $folder/data/train, val: $folder/data/val, seq_len: $context}
+trainer: {max_steps: $steps, global_batch_size: $batch, log_every_n_steps: 10, strategy: ddp,
+  balance: equal, val_check_interval: 0, limit_val_batches: 50, checkpoint_every_n_steps: 0}
+optimizer: {lr: 1.0e-3}
+lr_scheduler: {name: cosine, warmup_steps: $((steps / 10)), min_lr: 1.0e-4}
+YAML
+
+train() { # WAY
+  local settings=("trainer.gradient_compression=$1")
+  if [[ $1 == *@* ]]; then
+    settings=(trainer.gradient_compression=powersgd "trainer.powersgd_rank=${1%@*}"
+      "trainer.powersgd_start_step=${1#*@}")
+  fi
+  mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp -n "$ranks" \
+    "$program" train "$folder/train.yaml" --quiet --share-device --device "$device" \
+    run_dir="$folder/$1" "${settings[@]}" >&2 </dev/null
+}
+
+reference=
+printf '%-8s %-10s %-12s %s\n' way "MB a step" "val. loss" ratio
+for way in $ways; do
+  train "$way"
+  sent=$(sed -nE 's/.*traffic: .* ([^ ]+) MB sent.*/\1/p' "$folder/$way/log.txt" | tail -n 1)
+  loss=$(sed -nE 's/.*"val_loss": ([^,}]*).*/\1/p' "$folder/$way/metrics.jsonl" | tail -n 1)
+  reference=${reference:-$loss}
+  printf '%-8s %-10s %-12s %.4f\n' "$way" "$sent" "$loss" \
+    "$(awk "BEGIN { print $loss / $reference }")"
+done
