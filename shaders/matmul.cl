@@ -2,10 +2,10 @@
 // variant nt_v16: NT=1 TN=0
 // variant nn_v16: NT=0 TN=0
 // variant tn_v16: NT=0 TN=1
-// Layouts, slots and arguments as matmul.k. Groups (N / 144, M / 256 or more) of one lane, which
-// packs B, DEPTH rows of it at a time, into panels of 48 columns; so pitches do not matter, and all
-// is in caches. The product of ROWS rows with a panel is in registers. A is packed likewise where
-// its rows do not lie along K, or are not floats.
+// Layouts, slots and arguments as matmul.k. Groups (N / 144, M / 256 or more, members) of one lane,
+// which packs B, DEPTH rows of it at a time, into panels of 48 columns; so pitches do not matter,
+// and all is in caches. The product of ROWS rows with a panel is in registers. A is packed likewise
+// where its rows do not lie along K, or are not floats.
 #define TV_WIDE
 #include "tv.h"
 #include "matmul_cpu.h"
@@ -78,6 +78,10 @@ TV_ARGS
 TV_MAIN
 {
     uint rows = p.u[0], columns = p.u[1], whole = p.u[2], count = (uint)get_num_groups(1);
+    struct tv_args own = p; // of this member
+    own.u[8] += TV_GROUP_Z * (TN ? whole : rows) * p.u[3];
+    own.u[9] += TV_GROUP_Z * (NT ? columns : whole) * p.u[4];
+    own.u[7] += TV_GROUP_Z * rows * p.u[5];
     uint share = (rows + ROWS * count - 1u) / (ROWS * count) * ROWS; // at most TILE_M
     uint m0 = TV_GROUP_Y * share, end = min(m0 + share, rows);
     uint n0 = TV_GROUP_X * COLUMNS * PANELS, n1 = min(n0 + COLUMNS * PANELS, columns);
@@ -89,9 +93,9 @@ TV_MAIN
         uint depth = min(DEPTH, whole - k0);
         bool last = k0 + depth == whole;
         for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j++)
-            pack_b(y + j * DEPTH * VECTORS, b, TV_TYPE_OF(b), &p, k0, depth, n);
+            pack_b(y + j * DEPTH * VECTORS, b, TV_TYPE_OF(b), &own, k0, depth, n);
 #if PACKED_A
-        pack_a(x, a, TV_TYPE_OF(a), &p, m0, end, k0, depth);
+        pack_a(x, a, TV_TYPE_OF(a), &own, m0, end, k0, depth);
 #endif
         float16 *kept = part;
         for (uint n = n0, j = 0u; n < n1; n += COLUMNS, j++)
@@ -102,7 +106,7 @@ TV_MAIN
                 TV_UNROLL for (uint r = 0u; r < ROWS; r++)
                     row[r] = x + (TN ? (m - m0) / ROWS * LINE + r : (m - m0 + r) * DEPTH);
 #else
-                __global const float *row[ROWS], *first = (__global const float *)a + p.u[8] + k0;
+                __global const float *row[ROWS], *first = (__global const float *)a + own.u[8] + k0;
                 TV_UNROLL for (uint r = 0u; r < ROWS; r++)
                     row[r] = first + min(m + r, end - 1u) * p.u[3];
 #endif
@@ -123,8 +127,8 @@ TV_MAIN
                     kept[i] = s[i];
                 for (uint i = 0u; i < ROWS * VECTORS && last; i++)
                     if (m + i / VECTORS < end && n + 16u * (i % VECTORS) < n1)
-                        put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), other, TV_TYPE_OF(other), &p,
-                            m + i / VECTORS, n + 16u * (i % VECTORS), &kept[i]);
+                        put(c, TV_TYPE_OF(c), bias, TV_TYPE_OF(bias), other, TV_TYPE_OF(other),
+                            &own, m + i / VECTORS, n + 16u * (i % VECTORS), &kept[i]);
             }
     }
 }

@@ -2,11 +2,11 @@
 // variant s8: W=8 TILE=32
 // variant s16: W=16 TILE=64
 // Slots and arguments as matmul.k; operand.h and constants 1 and 3 say how A and B lie in memory.
-// Groups (N / TILE, M / TILE) of exactly one subgroup, which has a tile in registers: no shared
-// memory, no barrier. A lane has four columns of the tile; values of A, which all lanes need, are
-// shuffled from a constant lane. Arrays are registers: every loop over them has constant bounds and
-// is unrolled. Sums are single floats: lavapipe keeps vectors of them twice. It computes what is
-// behind an `if`, too, unless a constant decides, and leaves only loops.
+// Groups (N / TILE, M / TILE, members) of exactly one subgroup, which has a tile in registers: no
+// shared memory, no barrier. A lane has four columns of the tile; values of A, which all lanes
+// need, are shuffled from a constant lane. Arrays are registers: every loop over them has constant
+// bounds and is unrolled. Sums are single floats: lavapipe keeps vectors of them twice. It computes
+// what is behind an `if`, too, unless a constant decides, and leaves only loops.
 #extension GL_KHR_shader_subgroup_shuffle : require
 #define TV_TEXEL
 #include "tv.h"
@@ -26,10 +26,13 @@ OPERAND(a, LIES % 4u, TV_ODD_A)
 OPERAND(b, LIES / 4u, TV_ODD_B)
 FOUR(c, TV_ODD_C)
 
+// Where C of the group's member of a batch begins.
+int c_first() { return int(p.u[7] + gl_WorkGroupID.z * p.u[0] * p.u[5]); }
+
 // Columns n to n + 3 of row m of C. Only the last four columns can be fewer.
 void store(int m, int n, vec4 v)
 {
-    const int M = int(p.u[0]), N = int(p.u[1]), to = m * int(p.u[5]) + int(p.u[7]) + n;
+    const int M = int(p.u[0]), N = int(p.u[1]), to = m * int(p.u[5]) + c_first() + n;
     if ((ODD & TV_ODD_C) == 0u) {
         if (m < M && n < N)
             ST4(c, to / 4, v);
@@ -45,8 +48,10 @@ void main()
     const int m0 = int(gl_WorkGroupID.y) * TILE, n0 = int(gl_WorkGroupID.x) * TILE;
     int a_at[4], b_at[4];
     float acc[4][TILE];
-    find_a(m0, int(p.u[0]), int(p.u[3]), int(p.u[8]), a_at);
-    find_b(n0, int(p.u[1]), int(p.u[4]), int(p.u[9]), b_at);
+    const uint a_rows = LIES % 4u == TV_ACROSS_K ? p.u[2] : p.u[0];
+    const uint b_rows = LIES / 4u == TV_ACROSS_K ? p.u[2] : p.u[1];
+    find_a(m0, int(p.u[0]), int(p.u[3]), int(p.u[8] + gl_WorkGroupID.z * a_rows * p.u[3]), a_at);
+    find_b(n0, int(p.u[1]), int(p.u[4]), int(p.u[9] + gl_WorkGroupID.z * b_rows * p.u[4]), b_at);
     [[unroll]] for (int i = 0; i < 4; i++)
         [[unroll]] for (int m = 0; m < TILE; m++)
             acc[i][m] = 0.0;
@@ -67,7 +72,7 @@ void main()
             }
         }
     }
-    const int n = n0 + 4 * int(gl_LocalInvocationID.x), c_at = m0 * int(p.u[5]) + int(p.u[7]) + n;
+    const int n = n0 + 4 * int(gl_LocalInvocationID.x), c_at = m0 * int(p.u[5]) + c_first() + n;
     const vec4 more = (p.u[6] & TV_MATMUL_BIAS) != 0u ? LD4(bias, n / 4) : vec4(0.0);
     [[dont_unroll]] for (uint once = 0u; once < (p.u[6] & TV_MATMUL_ACCUMULATE); once++)
         [[unroll]] for (int m = 0; m < TILE; m++) {

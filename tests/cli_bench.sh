@@ -93,6 +93,7 @@ expect "the quick suite" 0 bench --suite quick "${small[@]}" --out quick.json --
   --plot quick.png
 check "a row for each type and layout" \
   test "$(grep -c '^matmul [a-z0-9]* [a-z]* 64x64x64 ' out)" = 9
+check "a row for many small ones" grep -q '^batched matmul f32 nt 96x64x64x64 ' out
 check "copy, multiply-adds and attention" test "$(grep -Ec '^(copy|fma|attention) ' out)" = 6
 check "nothing is wrong" test "$(grep -c WRONG out)" = 0
 check "the same rows on the page" test "$(grep -c '^| matmul ' quick.md)" = 9

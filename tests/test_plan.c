@@ -434,6 +434,30 @@ static void test_dispatches_are_described(void **state)
     tv_graph_destroy(&graph);
 }
 
+// A batch takes one launch, or as many as the device's windows ask for; all of them at once.
+static void test_a_batch_is_one_launch(void **state)
+{
+    tv_graph *graph = tv_graph_create();
+    tv_plan *plan;
+    tv_device *poor;
+    size_t count;
+    tv_tensor *a = tv_graph_tensor(graph, TV_CONSTANT, TV_F32, 96 * 64, 64, "a");
+    tv_tensor *b = tv_graph_tensor(graph, TV_CONSTANT, TV_F32, 96 * 64, 64, "b");
+    tv_gelu(graph, tv_matmul(graph, a, b, 96, TV_NN)); // which no product of a batch takes over
+    assert_ok(tv_plan_create(graph, *state, &plan));
+    const tv_plan_dispatch *d = tv_plan_dispatches(plan, 0, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(d[0].shape, "96x64x64x64");
+    assert_true(d[0].flop == 2.0 * 96 * 64 * 64 * 64);
+    assert_string_equal(d[1].kernel, "gelu");
+    tv_plan_destroy(&plan);
+
+    assert_ok(tv_device_open("null", "range=300K", &poor)); // 18 of 16 KiB, so six times 16
+    count_barriers(graph, poor, 6 + 6, 1);
+    tv_device_close(&poor);
+    tv_graph_destroy(&graph);
+}
+
 // -------------------------------------------------------------------------------------- transfers
 
 static void test_feeds_results_and_parts(void **state)
@@ -588,6 +612,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_barriers_before_overwriting),
         cmocka_unit_test(test_a_step_takes_few_dispatches),
         cmocka_unit_test(test_dispatches_are_described),
+        cmocka_unit_test(test_a_batch_is_one_launch),
         cmocka_unit_test(test_feeds_results_and_parts),
         cmocka_unit_test(test_a_tensor_too_large),
         cmocka_unit_test(test_too_little_memory),

@@ -15,7 +15,7 @@ typedef struct product {
     tv_device *device;
     tv_dtype dtype;
     tv_layout layout;
-    uint32_t m, n, k, repeats;
+    uint32_t batch, m, n, k, repeats;
     tv_graph *graph;
     tv_tensor *a, *b, *c;
     tv_plan *plan;
@@ -31,15 +31,16 @@ static void discard(product *p)
 static tv_err prepare(void *context)
 {
     product *p = context;
-    tv_attrs attrs = {.layout = (uint32_t)p->layout};
+    tv_attrs attrs = {.layout = (uint32_t)p->layout, .batch = p->batch};
     bool tn = p->layout == TV_TN, nt = p->layout == TV_NT;
     discard(p);
     p->graph = tv_graph_create();
-    p->a =
-        tv_graph_tensor(p->graph, TV_CONSTANT, p->dtype, tn ? p->k : p->m, tn ? p->m : p->k, "a");
-    p->b =
-        tv_graph_tensor(p->graph, TV_CONSTANT, p->dtype, nt ? p->n : p->k, nt ? p->k : p->n, "b");
-    p->c = tv_graph_tensor(p->graph, TV_CONSTANT, tn ? TV_F32 : p->dtype, p->m, p->n, "c");
+    p->a = tv_graph_tensor(p->graph, TV_CONSTANT, p->dtype, p->batch * (tn ? p->k : p->m),
+                           tn ? p->m : p->k, "a");
+    p->b = tv_graph_tensor(p->graph, TV_CONSTANT, p->dtype, p->batch * (nt ? p->n : p->k),
+                           nt ? p->k : p->n, "b");
+    p->c =
+        tv_graph_tensor(p->graph, TV_CONSTANT, tn ? TV_F32 : p->dtype, p->batch * p->m, p->n, "c");
     for (uint32_t i = 0; i < p->repeats; i++)
         tv_graph_add(p->graph, TV_OP_MATMUL, &attrs, (tv_tensor *[]){p->a, p->b, NULL}, &p->c);
     TV_TRY(tv_plan_create(p->graph, p->device, &p->plan));
@@ -61,9 +62,11 @@ static tv_err run_product(void *context, double *seconds)
 static double reference(const product *p, uint64_t row, uint64_t column, double *allowed)
 {
     double sum = 0, terms = 0;
+    uint64_t member = row / p->m, a_first = member * p->m * p->k, b_first = member * p->n * p->k;
+    row %= p->m;
     for (uint64_t k = 0; k < p->k; k++) {
-        uint64_t a = p->layout == TV_TN ? k * p->m + row : row * p->k + k;
-        uint64_t b = p->layout == TV_NT ? column * p->k + k : k * p->n + column;
+        uint64_t a = a_first + (p->layout == TV_TN ? k * p->m + row : row * p->k + k);
+        uint64_t b = b_first + (p->layout == TV_NT ? column * p->k + k : k * p->n + column);
         double term =
             tv_bench_value_as(p->dtype, SEED_A, a) * tv_bench_value_as(p->dtype, SEED_B, b);
         sum += term;
@@ -79,7 +82,8 @@ static tv_err judge(const product *p, tv_bench_peak *peak)
 {
     double most = 0;
     for (uint64_t i = 0; i < SAMPLES; i++) {
-        uint64_t row = i * (p->m - 1) / (SAMPLES - 1), allowed_columns = p->n - 1;
+        uint64_t row = i * (p->batch * (uint64_t)p->m - 1) / (SAMPLES - 1);
+        uint64_t allowed_columns = p->n - 1;
         uint64_t column = i < 2 ? i * allowed_columns : i * 7919 % p->n;
         double allowed, want = reference(p, row, column, &allowed);
         float got;
@@ -94,21 +98,25 @@ static tv_err judge(const product *p, tv_bench_peak *peak)
     return TV_OK;
 }
 
-tv_err tv_bench_matmul(tv_device *device, const tv_bench_rule *rule, tv_dtype dtype,
-                       tv_layout layout, const uint32_t mnk[3], tv_bench_peak *peak)
+tv_err tv_bench_matmul(tv_device *device, const tv_bench_rule *rule, const tv_bench_product *wanted,
+                       tv_bench_peak *peak)
 {
-    product p = {.device = device, .dtype = dtype, .layout = layout, .repeats = 1};
+    product p = {.device = device,
+                 .dtype = wanted->dtype,
+                 .layout = wanted->layout,
+                 .batch = wanted->batch,
+                 .m = wanted->m,
+                 .n = wanted->n,
+                 .k = wanted->k,
+                 .repeats = 1};
     tv_bench_summary seconds = {0};
-    p.m = mnk[0];
-    p.n = mnk[1];
-    p.k = mnk[2];
     tv_err err = prepare(&p);
     if (err == TV_OK)
         err = tv_bench_time(rule, run_product, prepare, &p, &p.repeats, &seconds);
     if (err == TV_OK)
         err = judge(&p, peak);
     if (err == TV_OK)
-        peak->rate = tv_bench_rates(&seconds, 2e-9 * p.m * p.n * p.k);
+        peak->rate = tv_bench_rates(&seconds, 2e-9 * p.batch * p.m * p.n * p.k);
     discard(&p);
     return err;
 }

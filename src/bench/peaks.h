@@ -25,11 +25,17 @@ tv_err tv_bench_copy(tv_device *device, const tv_bench_rule *rule, uint64_t byte
 // compared.
 tv_err tv_bench_fma(tv_device *device, const tv_bench_rule *rule, tv_bench_peak *peak);
 
-// C [m,n] = A B in a storage type, by the kernels that a plan of training would choose: 2 m n k
-// FLOP. C is of the storage type, but float in TV_TN, the layout of weights' gradients. Samples of
-// C are compared with dot products in double precision.
-tv_err tv_bench_matmul(tv_device *device, const tv_bench_rule *rule, tv_dtype dtype,
-                       tv_layout layout, const uint32_t mnk[3], tv_bench_peak *peak);
+typedef struct tv_bench_product {
+    tv_dtype dtype;
+    tv_layout layout;
+    uint32_t batch, m, n, k;
+} tv_bench_product;
+
+// C [m,n] = A B in a storage type, for each member of a batch, by the kernels that a plan of
+// training would choose: 2 m n k FLOP. C is of the storage type, but float in TV_TN, the layout of
+// weights' gradients. Samples of C are compared with dot products in double precision.
+tv_err tv_bench_matmul(tv_device *device, const tv_bench_rule *rule,
+                       const tv_bench_product *product, tv_bench_peak *peak);
 
 typedef struct tv_bench_heads {
     uint32_t batch, heads, time, size;

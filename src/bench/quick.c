@@ -14,11 +14,13 @@ static const char *const layout_names[] = {[TV_NT] = "nt", [TV_NN] = "nn", [TV_T
 typedef struct sizes {
     uint64_t copy;
     uint32_t matrix;
+    tv_bench_product batch; // many small ones
     tv_bench_heads heads;
 } sizes;
 
-static const sizes sizes_cpu = {64 << 20, 1024, {4, 6, 256, 64}};
-static const sizes sizes_gpu = {256 << 20, 4096, {8, 16, 2048, 64}};
+static const sizes sizes_cpu = {64 << 20, 1024, {TV_F32, TV_NT, 96, 64, 64, 64}, {4, 6, 256, 64}};
+static const sizes sizes_gpu = {
+    256 << 20, 4096, {TV_F32, TV_NT, 1024, 128, 128, 128}, {8, 16, 2048, 64}};
 
 static const sizes *sizes_of(tv_device *device)
 {
@@ -78,11 +80,25 @@ tv_err tv_bench_add_matmul(tv_device *device, const tv_bench_options *options, t
                  layout_names[layout], n, n, n);
         if (tv_bench_report_find(report, name))
             continue;
+        tv_bench_product product = {dtype, layout, 1, n, n, n};
         entry e = begin(options, report, TV_BENCH_MATMUL, "GFLOP/s", name);
-        TV_TRY(settle(&e, &peak,
-                      tv_bench_matmul(device, &rule, dtype, layout, (uint32_t[]){n, n, n}, &peak)));
+        TV_TRY(settle(&e, &peak, tv_bench_matmul(device, &rule, &product, &peak)));
     }
     return TV_OK;
+}
+
+static tv_err add_batch(tv_device *device, const tv_bench_options *options, tv_bench_report *report)
+{
+    tv_bench_rule rule = rule_of(options);
+    tv_bench_peak peak = {0};
+    tv_bench_product p = sizes_of(device)->batch;
+    char name[96];
+    if (options->size)
+        p.m = p.n = p.k = options->size;
+    snprintf(name, sizeof name, "batched matmul %s %s %ux%ux%ux%u", tv_dtype_name(p.dtype),
+             layout_names[p.layout], p.batch, p.m, p.n, p.k);
+    entry e = begin(options, report, TV_BENCH_MATMUL, "GFLOP/s", name);
+    return settle(&e, &peak, tv_bench_matmul(device, &rule, &p, &peak));
 }
 
 tv_err tv_bench_add_copy(tv_device *device, const tv_bench_options *options,
@@ -141,6 +157,7 @@ tv_err tv_bench_quick(tv_device *device, const tv_bench_options *options, tv_ben
     TV_TRY(tv_bench_add_fma(device, options, report));
     for (int i = 0; i < TV_STORAGE_COUNT; i++)
         TV_TRY(tv_bench_add_matmul(device, options, tv_storages[i], report));
+    TV_TRY(add_batch(device, options, report));
     for (int i = 0; i < 4; i++)
         TV_TRY(add_attention(device, options, attention_types[i / 2], i % 2 == 1, report));
     return TV_OK;

@@ -201,6 +201,17 @@ static void build_linear(tv_trial *t)
     output(t, tv_linear(t->graph, x, w, bias, (tv_layout)at(t, 3)));
 }
 
+// members, rows and columns of each result, inner size, layout, 1 where b is a weight
+static void build_batched(tv_trial *t)
+{
+    uint32_t batch = at(t, 0), m = at(t, 1), n = at(t, 2), k = at(t, 3);
+    tv_layout layout = (tv_layout)at(t, 4);
+    bool tn = layout == TV_TN, nt = layout == TV_NT;
+    tv_tensor *a = input(t, batch * (tn ? k : m), tn ? m : k);
+    tv_tensor *b = (at(t, 5) ? weight : input)(t, batch * (nt ? n : k), nt ? k : n);
+    output(t, tv_matmul(t->graph, a, b, batch, layout));
+}
+
 // rows, columns of x, inner ones, layout
 static void build_mlp(tv_trial *t)
 {
@@ -465,6 +476,17 @@ const tv_case tv_cases[] = {
     SUMMED(MATMUL, GRADIENT, mlp, 9, 400, 252, TV_NT)
     SUMMED(MATMUL, FORWARD, mlp, 33, 20, 67, TV_NN)
     SUMMED(MATMUL, FORWARD, mlp, 9, 400, 252, TV_NN)
+    EXACT(MATMUL, GRADIENT, batched, 1, 5, 3, 7, TV_TN, 0)
+    EXACT(MATMUL, GRADIENT, batched, 3, 5, 7, 3, TV_NT, 0)
+    SUMMED(MATMUL, GRADIENT, batched, 3, 5, 7, 3, TV_NN, 1)
+    SUMMED(MATMUL, GRADIENT, batched, 7, 1, 3, 5, TV_TN, 0)
+    EXACT(MATMUL, GRADIENT, batched, 2, 65, 130, 36, TV_NT, 1)
+    SUMMED(MATMUL, GRADIENT, batched, 5, 64, 32, 64, TV_NN, 0)
+    SUMMED(MATMUL, GRADIENT, batched, 2, 33, 70, 131, TV_TN, 1)
+    SUMMED(MATMUL, GRADIENT, batched, 2, 257, 36, 12, TV_NN, 1)
+    EXACT(MATMUL, FORWARD, batched, 24, 64, 64, 64, TV_TN, 0)
+    EXACT(MATMUL, FORWARD, batched, 30, 61, 50, 59, TV_NT, 0)
+    SUMMED(MATMUL, FORWARD, batched, 2, 260, 290, 260, TV_NT, 0)
     EXACT(ATTENTION, GRADIENT, attention, 1, 1, 1, 1, 4)
     EXACT(ATTENTION, GRADIENT, attention, 2, 17, 4, 2, 8)
     EXACT(ATTENTION, GRADIENT, attention, 1, 33, 6, 2, 20)

@@ -225,6 +225,22 @@ void tv_ref_linear(const tv_trial *t, double *const *y)
         multiply_row(t, x_of(t, 0) + r * inner, inner, outer, 1, y[0] + r * outer);
 }
 
+void tv_ref_batched(const tv_trial *t, double *const *y)
+{
+    size_t m = t->row->size[1], n = t->row->size[2], k = t->row->size[3];
+    bool tn = t->row->size[4] == TV_TN, nt = t->row->size[4] == TV_NT;
+    for (size_t member = 0; member < t->row->size[0]; member++) {
+        const double *a = x_of(t, 0) + member * m * k, *b = x_of(t, 1) + member * k * n;
+        for (size_t i = 0; i < m * n; i++) {
+            double sum = 0;
+            for (size_t j = 0; j < k; j++)
+                sum +=
+                    a[tn ? j * m + i / n : i / n * k + j] * b[nt ? i % n * k + j : j * n + i % n];
+            y[0][member * m * n + i] = sum;
+        }
+    }
+}
+
 void tv_ref_mlp(const tv_trial *t, double *const *y)
 {
     uint32_t width = t->row->size[1], inner = t->row->size[2];

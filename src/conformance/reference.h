@@ -10,8 +10,8 @@ typedef void tv_reference(const tv_trial *t, double *const *y);
 
 tv_reference tv_ref_add, tv_ref_gelu, tv_ref_swiglu, tv_ref_dropout, tv_ref_dropout_add,
     tv_ref_rope, tv_ref_posadd, tv_ref_embed, tv_ref_layernorm, tv_ref_rmsnorm, tv_ref_linear,
-    tv_ref_mlp, tv_ref_attention, tv_ref_attention_cached, tv_ref_loss, tv_ref_add_layernorm,
-    tv_ref_add_rmsnorm;
+    tv_ref_batched, tv_ref_mlp, tv_ref_attention, tv_ref_attention_cached, tv_ref_loss,
+    tv_ref_add_layernorm, tv_ref_add_rmsnorm;
 // Ops without gradient.
 tv_reference tv_ref_fill, tv_ref_reduce_sum, tv_ref_sumsq, tv_ref_grad_norm, tv_ref_adamw,
     tv_ref_colsum, tv_ref_layernorm_partial, tv_ref_rmsnorm_partial, tv_ref_posadd_grad,

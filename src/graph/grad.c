@@ -166,19 +166,34 @@ static void grad_add_rmsnorm(tv_graph *graph, const tv_node *node, tv_tensor *dy
     grad_add(graph, node, rmsnorm_gradient(graph, node->out[2], node->in[2], node->out[1], dy));
 }
 
+// The gradient of an operand x of a product is the product of two others, first and second.
+static void carry_product(tv_graph *graph, const tv_node *node, tv_layout layout, tv_tensor *first,
+                          tv_tensor *second, tv_tensor *x)
+{
+    tv_attrs attrs = {
+        .layout = layout, .batch = node->attrs.batch, .accumulate = x->kind == TV_WEIGHT};
+    tv_tensor *pair[] = {first, second, NULL};
+    if (x->kind == TV_WEIGHT)
+        emit(graph, TV_OP_MATMUL, &attrs, pair, x->gradient);
+    else
+        contribute(graph, x,
+                   emit(graph, TV_OP_MATMUL, &attrs, pair, new_like(graph, x, "linear.dx")));
+}
+
 static void grad_matmul(tv_graph *graph, const tv_node *node, tv_tensor *dy)
 {
-    tv_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
-    bool transposed = node->attrs.layout == TV_NT; // w is stored [N,K]
-    tv_attrs weight = {.layout = TV_TN, .accumulate = true};
-    tv_tensor *pair[] = {transposed ? dy : x, transposed ? x : dy, NULL};
-    emit(graph, TV_OP_MATMUL, &weight, pair, w->gradient);
+    tv_tensor *a = node->in[0], *b = node->in[1], *bias = node->in[2];
+    uint32_t layout = node->attrs.layout;
+    if (layout == TV_NT) // y = a b', so db = dy' a
+        carry_product(graph, node, TV_TN, dy, a, b);
+    else
+        carry_product(graph, node, layout == TV_NN ? TV_TN : TV_NN, a, dy, b);
     if (bias)
         add_column_sums(graph, dy, bias->gradient);
-    tv_attrs input = {.layout = transposed ? TV_NN : TV_NT};
-    contribute(graph, x,
-               emit(graph, TV_OP_MATMUL, &input, (tv_tensor *[]){dy, w, NULL},
-                    new_like(graph, x, "linear.dx")));
+    if (layout == TV_TN) // y = a' b, so da = b dy'
+        carry_product(graph, node, TV_NT, b, dy, a);
+    else
+        carry_product(graph, node, layout == TV_NT ? TV_NN : TV_NT, dy, b, a);
 }
 
 static void grad_attention(tv_graph *graph, const tv_node *node, tv_tensor *dy)

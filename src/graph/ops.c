@@ -161,6 +161,19 @@ tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bia
                     tv_activation(graph, x->rows, outer, "linear"));
 }
 
+tv_tensor *tv_matmul(tv_graph *graph, tv_tensor *a, tv_tensor *b, uint32_t batch, tv_layout layout)
+{
+    TV_CHECK(batch > 0 && a->rows % batch == 0 && b->rows % batch == 0, "matmul: %s by %s", a->name,
+             b->name);
+    bool tn = layout == TV_TN, nt = layout == TV_NT;
+    uint32_t inner = nt ? b->columns : b->rows / batch;
+    TV_CHECK(inner == (tn ? a->rows / batch : a->columns), "matmul: %s by %s", a->name, b->name);
+    tv_attrs attrs = {.layout = layout, .batch = batch};
+    return add_node(graph, TV_OP_MATMUL, &attrs, (tv_tensor *[]){a, b, NULL},
+                    tv_activation(graph, tn ? batch * a->columns : a->rows,
+                                  nt ? b->rows / batch : b->columns, "matmul"));
+}
+
 tv_tensor *tv_attention(tv_graph *graph, tv_tensor *qkv, uint32_t batch, uint32_t heads,
                         uint32_t kv_heads, uint32_t head_size)
 {

@@ -40,6 +40,10 @@ tv_node tv_norm_of_sum(const tv_node *node);
 // bias [1,N] unless NULL.
 tv_tensor *tv_linear(tv_graph *graph, tv_tensor *x, tv_tensor *w, tv_tensor *bias,
                      tv_layout layout);
+// C = A B for each of `batch` pairs of matrices, which follow one another along the rows of a and
+// b, as their results do: TV_NT a [batch*M,K], b [batch*N,K]; TV_NN a [batch*M,K], b [batch*K,N];
+// TV_TN a [batch*K,M], b [batch*K,N] -> [batch*M,N]. (Matrices that share one b are one tv_linear.)
+tv_tensor *tv_matmul(tv_graph *graph, tv_tensor *a, tv_tensor *b, uint32_t batch, tv_layout layout);
 // Causal attention. qkv [B*T, (H+2Hk)*D] = query | key | value heads -> [B*T, H*D]; the query head
 // h reads key/value head h / (H/Hk). D must be a multiple of 4, at most 256. Scores are scaled by
 // 1/sqrt(D).

@@ -32,15 +32,17 @@ static const char *epilogue_of(const tv_launch *launch)
     return names[launch->epilogue];
 }
 
-// M x N x K of a product, whose kernels have them as their first arguments; B x H x T x D of
-// attention; else rows x columns of its largest window.
+// M x N x K of a product, whose kernels have them as their first arguments, behind the members of a
+// batch; B x H x T x D of attention; else rows x columns of its largest window.
 static void write_shape(const tv_launch *launch, char *shape, size_t size)
 {
     const tv_attrs *a = &launch->node->attrs;
     const uint32_t *u = launch->args.u;
     const tv_window *w = largest(launch);
     uint32_t columns = w->tensor->columns;
-    if (strncmp(launch->choice.name, "matmul", 6) == 0)
+    if (strncmp(launch->choice.name, "matmul", 6) == 0 && launch->groups[2] > 1)
+        snprintf(shape, size, "%ux%ux%ux%u", launch->groups[2], u[0], u[1], u[2]);
+    else if (strncmp(launch->choice.name, "matmul", 6) == 0)
         snprintf(shape, size, "%ux%ux%u%s", u[0], u[1], u[2], epilogue_of(launch));
     else if (launch->flop > 0 && a->head_size > 0)
         snprintf(shape, size, "%ux%ux%ux%u", a->batch, a->heads, a->time, a->head_size);

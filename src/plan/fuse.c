@@ -45,7 +45,8 @@ static void find_uses(fuser *f)
 // not pay for the latter: see docs/dev/plan.md.
 static bool takes_epilogues(const fuser *f, const tv_node *node)
 {
-    if (node->op != TV_OP_MATMUL || node->attrs.accumulate || node->attrs.epilogue)
+    if (node->op != TV_OP_MATMUL || node->attrs.accumulate || node->attrs.epilogue ||
+        node->attrs.batch > 1)
         return false;
     bool halves = node->in[0]->dtype == node->in[1]->dtype && node->in[0]->dtype != TV_F32;
     bool units = halves && (f->caps->coop || f->caps->coop2);

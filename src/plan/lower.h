@@ -112,16 +112,25 @@ typedef struct tv_product {
     uint64_t a_first, b_first, c_first; // first rows of the windows
     uint64_t a_rows, b_rows, c_rows;
     uint32_t a_column, b_column, c_column;
+    uint32_t members; // of a batch: products of m, n and k whose rows follow one another; 0: one
     bool accumulate;
     uint32_t epilogue; // TV_EPILOGUE_*
 } tv_product;
 tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_product *product);
 
+// The first element that a kernel reads of the windows of a and b, and that it writes of c: their
+// first columns, and what makes windows aligned, since members of a batch begin anywhere.
+typedef struct tv_offsets {
+    uint32_t a, b, c;
+} tv_offsets;
+tv_offsets tv_product_offsets(const tv_product *product);
+
 // A kernel that can compute a product, and the tile of C of one group.
 typedef struct tv_variant {
     tv_kernel_choice choice;
     uint32_t tile_m, tile_n;
-    bool packed; // its inputs are panels
+    bool packed;  // its inputs are panels
+    bool members; // it takes several members of a batch at once
 } tv_variant;
 enum { TV_VARIANTS_MAX = 8 };
 

@@ -66,7 +66,15 @@ static uint64_t shared_bytes(const tv_caps *caps, const coop_tile *tile, tv_layo
 
 static bool goes_in_eights(const tv_product *p)
 {
-    return (p->a->columns | p->b->columns | p->a_column) % 8 == 0;
+    tv_offsets first = tv_product_offsets(p);
+    return (p->a->columns | p->b->columns | first.a | first.b) % 8 == 0;
+}
+
+// Members of a batch may begin where matrix units cannot read.
+static bool begins_in_eights(const tv_product *p)
+{
+    tv_offsets first = tv_product_offsets(p);
+    return (first.a | first.b | first.c) % 8 == 0;
 }
 
 static tv_kernel_choice choice_of(const tv_caps *caps, const coop_kernel *kernel,
@@ -109,7 +117,8 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
     tv_dtype type = p->a->dtype;
     const coop_kernel *kernel = find_kernel(lowering, "matmul", type);
     bool one_type = p->b->dtype == type && (p->c->dtype == type || p->c->dtype == TV_F32) &&
-                    (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32);
+                    (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32) &&
+                    (p->members == 0 || begins_in_eights(p));
     uint32_t layout = p->layout + (goes_in_eights(p) ? 4 : 0);
     size_t count = 0;
     for (size_t i = 0; i < TILE_COUNT && kernel && one_type; i++) {
@@ -119,7 +128,7 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
             continue;
         tv_kernel_choice choice = choice_of(caps, kernel, tile, layout);
         if (choice.group <= caps->max_group)
-            variants[count++] = (tv_variant){choice, tile->m, tile->n, false};
+            variants[count++] = (tv_variant){choice, tile->m, tile->n, false, false};
     }
     if (count > 0)
         best_first(p, variants, count);

@@ -1,4 +1,4 @@
-// Lowering of matrix products: choice of kernel, and splitting along M, N or K.
+// Lowering of matrix products: choice of kernel, splitting along M, N or K, and batches.
 #include "plan/tune.h"
 
 #include <stdio.h>
@@ -19,12 +19,35 @@ static const matmul_family families[] = {
 };
 enum { WIDE_LANES = 256, WIDE_BYTES = 16 << 10, PACKED_LEAST = 128 };
 
+static uint32_t unaligned(const tv_tensor *tensor, uint64_t first)
+{
+    return (uint32_t)(first * tensor->columns % TV_WINDOW_UNIT);
+}
+
+tv_offsets tv_product_offsets(const tv_product *p)
+{
+    return (tv_offsets){p->a_column + unaligned(p->a, p->a_first),
+                        p->b_column + unaligned(p->b, p->b_first),
+                        p->c_column + unaligned(p->c, p->c_first)};
+}
+
+// Rows of a matrix, and what is before them where they do not begin aligned.
+static tv_window aligned_rows(const tv_tensor *tensor, uint64_t first, uint64_t rows,
+                              tv_access access)
+{
+    tv_window window = tv_rows(tensor, first, rows, access);
+    window.first -= unaligned(tensor, first);
+    window.count += unaligned(tensor, first);
+    return window;
+}
+
 // What keeps the subgroup kernels from reading and writing four elements at a time along rows.
 static uint32_t odd_parts(const tv_product *p)
 {
-    return ((p->a->columns | p->a_column) % 4 ? TV_ODD_A : 0) |
-           ((p->b->columns | p->b_column) % 4 ? TV_ODD_B : 0) |
-           ((p->c->columns | p->c_column | p->n) % 4 ? TV_ODD_C : 0) | (p->k % 4 ? TV_ODD_K : 0);
+    tv_offsets first = tv_product_offsets(p);
+    return ((p->a->columns | first.a) % 4 ? TV_ODD_A : 0) |
+           ((p->b->columns | first.b) % 4 ? TV_ODD_B : 0) |
+           ((p->c->columns | first.c | p->n) % 4 ? TV_ODD_C : 0) | (p->k % 4 ? TV_ODD_K : 0);
 }
 
 static bool suits(const tv_lowering *lowering, const matmul_family *family, const tv_product *p)
@@ -50,12 +73,13 @@ static size_t add_subgroup_kernel(const matmul_family *f, const tv_product *p, t
     tv_variant plain = {{.name = f->names[0], .group = f->group, .constants = {odd_parts(p)}},
                         f->tile_m,
                         f->tile_n,
-                        false};
+                        .members = true};
     tv_variant packed = plain;
     plain.choice.constants[2] = (p->layout == TV_TN ? TV_ACROSS_K : TV_ALONG_K) +
                                 4 * (p->layout == TV_NT ? TV_ALONG_K : TV_ACROSS_K);
     packed.choice.constants[2] = TV_PACKED + 4 * TV_PACKED;
     packed.packed = true;
+    packed.members = false;
     bool first = worth_packing(p);
     variants[first ? 0 : 1] = packed;
     variants[first ? 1 : 0] = plain;
@@ -74,8 +98,11 @@ static size_t add_families(const tv_lowering *lowering, const tv_product *p, boo
         if (f->device == FOR_SUBGROUPS)
             count += add_subgroup_kernel(f, p, &variants[count]);
         else
-            variants[count++] = (tv_variant){
-                {.name = f->names[p->layout], .group = f->group}, f->tile_m, f->tile_n, false};
+            variants[count++] = (tv_variant){{.name = f->names[p->layout], .group = f->group},
+                                             f->tile_m,
+                                             f->tile_n,
+                                             false,
+                                             true};
     }
     return count;
 }
@@ -95,7 +122,7 @@ size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
 static tv_window other_window(const tv_product *p, tv_access of_c)
 {
     if (!p->other)
-        return tv_rows(p->c, p->c_first, p->c_rows, of_c);
+        return aligned_rows(p->c, p->c_first, p->c_rows, of_c);
     return tv_rows(p->other, p->c_first, p->c_rows,
                    p->epilogue == TV_EPILOGUE_GELU_KEEP ? TV_WRITE : TV_READ_WRITE);
 }
@@ -111,21 +138,23 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
                          const tv_variant *v)
 {
     tv_access of_c = p->accumulate ? TV_READ_WRITE : TV_WRITE;
+    tv_offsets first = tv_product_offsets(p);
+    uint32_t members = p->members ? p->members : 1;
+    tv_window a = aligned_rows(p->a, p->a_first, p->a_rows, TV_READ);
     tv_launch launch = {
         .choice = v->choice,
-        .windows = {tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
-                    tv_rows(p->b, p->b_first, p->b_rows, TV_READ),
-                    tv_rows(p->c, p->c_first, p->c_rows, of_c),
-                    p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ}
-                            : tv_rows(p->a, p->a_first, p->a_rows, TV_READ),
+        .windows = {a, aligned_rows(p->b, p->b_first, p->b_rows, TV_READ),
+                    aligned_rows(p->c, p->c_first, p->c_rows, of_c),
+                    p->bias ? (tv_window){p->bias, p->c_column, p->n, TV_READ} : a,
                     other_window(p, of_c)},
         .window_count = 5,
-        .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m), 1},
+        .groups = {(uint32_t)tv_div_up(p->n, v->tile_n), (uint32_t)tv_div_up(p->m, v->tile_m),
+                   members},
         .args.u = {p->m, p->n, p->k, p->a->columns, p->b->columns, p->c->columns,
                    (p->accumulate ? TV_MATMUL_ACCUMULATE : 0) | (p->bias ? TV_MATMUL_BIAS : 0),
-                   p->c_column, p->a_column, p->b_column},
+                   first.c, first.a, first.b},
         .epilogue = p->epilogue,
-        .work = 2.0 * p->m * p->n * p->k};
+        .work = 2.0 * p->m * p->n * p->k * members};
     if (p->epilogue)
         launch.choice.constants[1] = p->epilogue;
     if (v->packed)
@@ -198,14 +227,80 @@ tv_err tv_lower_product(tv_lowering *lowering, const tv_node *node, const tv_pro
     return TV_OK;
 }
 
+// ---------------------------------------------------------------------------------------- batches
+
+// How many members' rows of a tensor a window takes, wherever the first one begins.
+static uint64_t members_in_window(const tv_lowering *lowering, const tv_tensor *tensor,
+                                  uint64_t rows)
+{
+    uint64_t elements = lowering->caps->max_range / tv_dtype_bytes(tensor->dtype);
+    return (elements - TV_WINDOW_UNIT) / (rows * tensor->columns);
+}
+
+// The product of `members` of a batch, from member `first` on.
+static tv_product part_of_batch(const tv_product *whole, uint32_t first, uint32_t members)
+{
+    tv_product p = *whole;
+    uint32_t a_rows = p.layout == TV_TN ? p.k : p.m, b_rows = p.layout == TV_NT ? p.n : p.k;
+    p.members = members;
+    p.a_first = (uint64_t)first * a_rows;
+    p.b_first = (uint64_t)first * b_rows;
+    p.c_first = (uint64_t)first * p.m;
+    p.a_rows = (uint64_t)members * a_rows;
+    p.b_rows = (uint64_t)members * b_rows;
+    p.c_rows = (uint64_t)members * p.m;
+    return p;
+}
+
+// How many members one launch of the variant takes, of `batch` that are shared out evenly.
+static uint32_t members_at_once(const tv_lowering *lowering, const tv_product *p,
+                                const tv_variant *v, uint32_t batch)
+{
+    const uint32_t *groups = lowering->caps->max_groups;
+    uint64_t most = tv_min_size(batch, groups[2]);
+    if (!v->members || tv_div_up(p->m, v->tile_m) > groups[1])
+        return 1;
+    most = tv_min_size(most, (uint64_t)(lowering->budget / (2.0 * p->m * p->n * p->k)));
+    most = tv_min_size(most, members_in_window(lowering, p->a, p->a_rows));
+    most = tv_min_size(most, members_in_window(lowering, p->b, p->b_rows));
+    most = tv_min_size(most, members_in_window(lowering, p->c, p->c_rows));
+    return most > 1 ? (uint32_t)tv_div_up(batch, tv_div_up(batch, most)) : 1;
+}
+
+// Members that no launch takes several of are products of their own. What aligns their windows
+// adds to what is bound.
+static tv_err lower_batch(tv_lowering *lowering, const tv_node *node, const tv_product *product,
+                          uint32_t batch)
+{
+    const tv_caps *caps = lowering->caps;
+    tv_caps narrow = *caps;
+    tv_err err = TV_OK;
+    narrow.max_range -= TV_WINDOW_UNIT * sizeof(float);
+    for (uint32_t first = 0, count; first < batch && err == TV_OK; first += count) {
+        tv_product p = part_of_batch(product, first, 1);
+        tv_variant v = choose_variant(lowering, &p);
+        count = members_at_once(lowering, &p, &v, batch - first);
+        p = part_of_batch(product, first, count);
+        if (count > 1) {
+            emit_product(lowering, node, &p, &v);
+        } else {
+            lowering->caps = &narrow;
+            err = tv_lower_product(lowering, node, &p);
+            lowering->caps = caps;
+        }
+    }
+    return err;
+}
+
 tv_err tv_lower_matmul(tv_lowering *lowering, const tv_node *node)
 {
     const tv_tensor *a = node->in[0], *b = node->in[1], *c = node->out[0];
+    uint32_t batch = node->attrs.batch > 1 ? node->attrs.batch : 1;
     bool tn = node->attrs.layout == TV_TN;
     tv_product product = {.layout = (tv_layout)node->attrs.layout,
-                          .m = c->rows,
+                          .m = c->rows / batch,
                           .n = c->columns,
-                          .k = tn ? a->rows : a->columns,
+                          .k = tn ? a->rows / batch : a->columns,
                           .a = a,
                           .b = b,
                           .c = c,
@@ -213,5 +308,6 @@ tv_err tv_lower_matmul(tv_lowering *lowering, const tv_node *node)
                           .other = node->in[3] ? node->in[3] : node->out[1],
                           .accumulate = node->attrs.accumulate,
                           .epilogue = node->attrs.epilogue};
-    return tv_lower_product(lowering, node, &product);
+    return batch > 1 ? lower_batch(lowering, node, &product, batch)
+                     : tv_lower_product(lowering, node, &product);
 }

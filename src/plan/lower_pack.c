@@ -50,7 +50,8 @@ static void pack(tv_lowering *lowering, const tv_node *node, const tv_product *p
     const tv_tensor *from = side ? p->b : p->a;
     tv_panel *panel = &lowering->panels[side];
     bool across = side ? p->layout != TV_NT : p->layout == TV_TN;
-    uint32_t column = side ? p->b_column : p->a_column, count = side ? p->n : p->m;
+    tv_offsets first = tv_product_offsets(p);
+    uint32_t column = side ? first.b : first.a, count = side ? p->n : p->m;
     uint32_t odd = v->choice.constants[0], odd_input = odd & (side ? TV_ODD_B : TV_ODD_A);
     uint64_t floats = panel_floats(v, count, p->k);
     tv_window window = launch->windows[side];

@@ -41,7 +41,8 @@ static void name_kind(const tv_product *p, char kind[KEY_LENGTH])
 {
     static const char *const layouts[] = {[TV_NT] = "nt", [TV_NN] = "nn", [TV_TN] = "tn"};
     static const char *const types[] = {[TV_F32] = "f32", [TV_F16] = "f16", [TV_BF16] = "bf16"};
-    bool odd = (p->a->columns | p->b->columns | p->a_column) % 8 != 0;
+    tv_offsets first = tv_product_offsets(p);
+    bool odd = (p->a->columns | p->b->columns | first.a | first.b | first.c) % 8 != 0;
     snprintf(kind, KEY_LENGTH, "%s %s %s %s%s 2^%u 2^%u 2^%u", layouts[p->layout],
              types[p->a->dtype], types[p->b->dtype], types[p->c->dtype], odd ? " odd" : "",
              magnitude(p->m), magnitude(p->n), magnitude(p->k));
