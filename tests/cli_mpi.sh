@@ -72,6 +72,8 @@ for model in gpt2 llama; do
   same_numbers "$model" 2 blocks trainer.activation_checkpointing=block trainer.strategy=zero1
   same_numbers "$model" 2 norms trainer.activation_checkpointing=selective trainer.strategy=ddp \
     trainer.bucket_cap_mb=0.05
+  same_numbers "$model" 2 gathered trainer.activation_checkpointing=block trainer.strategy=fsdp \
+    trainer.offload_activations=true
   [ "$model" = llama ] || same_numbers gpt2 1 alone
 done
 for strategy in auto zero2 fsdp; do

@@ -93,6 +93,7 @@ static const struct {
     {"trainer.precision", "bf16-mixed"},
     {"trainer.activation_checkpointing", "block"},
     {"trainer.loss_scale", "1024.0"},
+    {"trainer.offload_activations", "true"},
     {"trainer.offload_optimizer", "true"},
     {"trainer.gradient_clip_val", "0.5"},
     {"trainer.val_check_interval", "0"},

@@ -15,12 +15,13 @@ static double distance(const float *a, const float *b, size_t count)
 }
 
 static float *step(const tv_model_config *config, tv_precision precision, tv_recompute mode,
-                   tv_device *device, size_t *count)
+                   bool offload, tv_device *device, size_t *count)
 {
     const tv_step_options options = {.batch = TV_SMALL_BATCH,
                                      .time = TV_SMALL_TIME,
                                      .precision = precision,
                                      .recompute = mode,
+                                     .offload_activations = offload,
                                      .update = true};
     tv_step_graph *g = tv_step_graph_create(config, &options);
     float *all = tv_small_step(g, device);
@@ -49,10 +50,10 @@ static void check(const tv_model_config *config, tv_device *device)
     bool cpu = tv_device_get_info(device)->device_class == TV_CLASS_CPU;
     for (tv_precision precision = 0; precision < TV_PRECISION_COUNT; precision++) {
         size_t count;
-        float *kept = step(config, precision, TV_RECOMPUTE_NONE, device, &count);
+        float *kept = step(config, precision, TV_RECOMPUTE_NONE, false, device, &count);
         assert_true(tv_all_finite(kept, count) && kept[count - 1] > 0);
         for (tv_recompute mode = 1; mode < TV_RECOMPUTE_COUNT; mode++) {
-            float *again = step(config, precision, mode, device, &count);
+            float *again = step(config, precision, mode, false, device, &count);
             compare(again, kept, count, precision, mode, cpu);
             tv_free(again);
         }
@@ -79,12 +80,29 @@ static void test_llama(void **state)
     check(&config, *state);
 }
 
+// A tensor that was away is as it was.
+static void test_offloaded(void **state)
+{
+    tv_model_config config = tv_small_model(TV_MODEL_GPT2);
+    config.resid_pdrop = 0.25;
+    for (tv_precision precision = 0; precision < TV_PRECISION_BF16_TRUE; precision++)
+        for (tv_recompute mode = 0; mode < TV_RECOMPUTE_COUNT; mode++) {
+            size_t count;
+            float *here = step(&config, precision, mode, false, *state, &count);
+            float *there = step(&config, precision, mode, true, *state, &count);
+            assert_memory_equal(there, here, count * sizeof *here);
+            tv_free(here);
+            tv_free(there);
+        }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2),
         cmocka_unit_test(test_gpt2_with_dropout),
         cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_offloaded),
     };
     TV_TEST_FILTER(argc, argv);
     return cmocka_run_group_tests(tests, tv_test_setup, tv_test_teardown);

@@ -6,17 +6,23 @@
 
 #include <string.h>
 
-static tv_step_graph *make(tv_model_type type, tv_recompute mode)
+static tv_step_graph *make_any(tv_model_type type, tv_recompute mode, bool offload)
 {
     tv_model_config config = tv_small_model(type);
     const tv_step_options options = {.batch = TV_SMALL_BATCH,
                                      .time = TV_SMALL_TIME,
                                      .recompute = mode,
+                                     .offload_activations = offload,
                                      .single = true,
                                      .update = true};
     config.layers = 6;
     config.embd_pdrop = config.resid_pdrop = 0.1;
     return tv_step_graph_create(&config, &options);
+}
+
+static tv_step_graph *make(tv_model_type type, tv_recompute mode)
+{
+    return make_any(type, mode, false);
 }
 
 static size_t find_loss(const tv_step_graph *g)
@@ -145,6 +151,30 @@ static void test_memory(void **state)
     }
 }
 
+// Each block's input goes to the host and comes back; behind the loss the backward pass finds on
+// the device what the last norm left.
+static void test_offloading(void **state)
+{
+    const tv_caps *caps = &tv_device_get_info(*state)->caps;
+    for (tv_model_type type = 0; type < TV_MODEL_TYPE_COUNT; type++) {
+        uint32_t counts[TV_OP_COUNT];
+        tv_plan_memory here, there;
+        tv_step_graph *g = make_any(type, TV_RECOMPUTE_BLOCK, false);
+        assert_ok(tv_plan_measure(g->graph, caps, &here));
+        tv_step_graph_destroy(&g);
+        g = make_any(type, TV_RECOMPUTE_BLOCK, true);
+        assert_ok(tv_plan_measure(g->graph, caps, &there));
+        assert_int_equal(count_survivors(g, counts), 6 + 2);
+        assert_int_equal(counts[TV_OP_COPY], 6);
+        assert_int_equal(count_nodes(g, TV_OP_COPY), 2 * 6);
+        tv_step_graph_destroy(&g);
+        assert_int_equal(here.host, 0);
+        // Padded: 66 rows of 32 floats take 8448 bytes.
+        assert_int_equal(there.host, 6 * 8448);
+        assert_true(there.bytes[TV_ACTIVATION] < here.bytes[TV_ACTIVATION]);
+    }
+}
+
 // Weights' gradients are finished in the order in which they were.
 static void test_order_of_gradients(void **state)
 {
@@ -203,13 +233,10 @@ static int close_null(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_survivors_of_gpt2),
-        cmocka_unit_test(test_survivors_of_llama),
-        cmocka_unit_test(test_work_of_a_block),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_order_of_gradients),
-        cmocka_unit_test(test_nothing_is_kept),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_survivors_of_gpt2), cmocka_unit_test(test_survivors_of_llama),
+        cmocka_unit_test(test_work_of_a_block),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_offloading),        cmocka_unit_test(test_order_of_gradients),
+        cmocka_unit_test(test_nothing_is_kept),   cmocka_unit_test(test_names),
     };
     TV_TEST_FILTER(argc, argv);
     return cmocka_run_group_tests(tests, open_null, close_null);

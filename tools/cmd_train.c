@@ -160,10 +160,12 @@ static tv_err print_recomputations(const tv_model_config *model, tv_step_options
     uint64_t reference = 0;
     printf("\nwith trainer.activation_checkpointing, in %s\n",
            tv_precision_get_info(options.precision)->name);
-    print_memory_head("checkpoints", "");
-    for (int mode = 0; mode < TV_RECOMPUTE_COUNT; mode++) {
-        options.recompute = (tv_recompute)mode;
-        TV_TRY(print_memory_row(tv_recompute_name(options.recompute), "", model, &options, caps,
+    print_memory_head("checkpoints", "on");
+    for (int i = 0; i <= TV_RECOMPUTE_COUNT; i++) { // the last mode twice
+        options.offload_activations = i == TV_RECOMPUTE_COUNT;
+        options.recompute = options.offload_activations ? TV_RECOMPUTE_BLOCK : (tv_recompute)i;
+        TV_TRY(print_memory_row(tv_recompute_name(options.recompute),
+                                options.offload_activations ? "host" : "dev", model, &options, caps,
                                 &reference));
     }
     return TV_OK;
@@ -203,6 +205,7 @@ static tv_err print_memory_tables(const tv_config *config, const tv_device_info 
                                .recompute =
                                    tv_recompute_parse(config->trainer.activation_checkpointing),
                                .offload_optimizer = config->trainer.offload_optimizer,
+                               .offload_activations = config->trainer.offload_activations,
                                .update = true};
     printf("%s, vocabulary %u, on %s: MiB for %u x %u tokens at a time%s\n",
            tv_model_type_name(model.type), model.vocab_size, info->name, options.batch,

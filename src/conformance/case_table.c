@@ -70,6 +70,12 @@ static tv_tensor *order(tv_trial *t, const uint32_t *id, uint32_t rows, uint32_t
 // ------------------------------------------------------------------------------- build functions
 
 // rows, columns
+static void build_copy(tv_trial *t)
+{
+    output(t, tv_copy(t->graph, input(t, at(t, 0), at(t, 1)), "copy"));
+}
+
+// rows, columns
 static void build_add(tv_trial *t)
 {
     tv_tensor *a = input(t, at(t, 0), at(t, 1)), *b = input(t, at(t, 0), at(t, 1));
@@ -394,6 +400,9 @@ static void build_adamw(tv_trial *t)
 
 // clang-format off
 const tv_case tv_cases[] = {
+    EXACT(COPY, FORWARD, copy, 1, 1)
+    EXACT(COPY, FORWARD, copy, 3, 17)
+    EXACT(COPY, FORWARD, copy, 130, 1030)
     EXACT(ADD, GRADIENT, add, 1, 1)
     EXACT(ADD, GRADIENT, add, 3, 17)
     EXACT(ADD, GRADIENT, add, 130, 1030)

@@ -26,6 +26,12 @@ static double step_float(const tv_trial *t, uint32_t leaf, uint32_t word)
 
 // ------------------------------------------------------------------------------------ elementwise
 
+void tv_ref_copy(const tv_trial *t, double *const *y)
+{
+    for (size_t i = 0; i < t->leaves[0].count; i++)
+        y[0][i] = x_of(t, 0)[i];
+}
+
 void tv_ref_add(const tv_trial *t, double *const *y)
 {
     const double *a = x_of(t, 0), *b = x_of(t, 1);

@@ -13,9 +13,9 @@ tv_reference tv_ref_add, tv_ref_gelu, tv_ref_swiglu, tv_ref_dropout, tv_ref_drop
     tv_ref_batched, tv_ref_mlp, tv_ref_attention, tv_ref_attention_cached, tv_ref_loss,
     tv_ref_add_layernorm, tv_ref_add_rmsnorm;
 // Ops without gradient.
-tv_reference tv_ref_fill, tv_ref_reduce_sum, tv_ref_sumsq, tv_ref_grad_norm, tv_ref_adamw,
-    tv_ref_colsum, tv_ref_layernorm_partial, tv_ref_rmsnorm_partial, tv_ref_posadd_grad,
-    tv_ref_embed_grad, tv_ref_norm_grad_add;
+tv_reference tv_ref_fill, tv_ref_copy, tv_ref_reduce_sum, tv_ref_sumsq, tv_ref_grad_norm,
+    tv_ref_adamw, tv_ref_colsum, tv_ref_layernorm_partial, tv_ref_rmsnorm_partial,
+    tv_ref_posadd_grad, tv_ref_embed_grad, tv_ref_norm_grad_add;
 
 // The logits [V] of one row of LINEAR_CROSS_ENTROPY.
 void tv_ref_logits(const tv_trial *t, uint32_t row, double *logits);

@@ -34,6 +34,12 @@ static tv_tensor *add_node(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_
     return out;
 }
 
+tv_tensor *tv_copy(tv_graph *graph, tv_tensor *x, const char *name)
+{
+    return add_node(graph, TV_OP_COPY, NULL, &x,
+                    activation(graph, x->dtype, x->rows, x->columns, name));
+}
+
 tv_tensor *tv_add(tv_graph *graph, tv_tensor *a, tv_tensor *b)
 {
     TV_CHECK(a->rows == b->rows && a->columns == b->columns, "add: %s and %s", a->name, b->name);

@@ -5,6 +5,8 @@
 
 #include "graph/graph.h"
 
+// x elsewhere, as an activation of its type. No gradient flows through it.
+tv_tensor *tv_copy(tv_graph *graph, tv_tensor *x, const char *name);
 // a + b, same shape.
 tv_tensor *tv_add(tv_graph *graph, tv_tensor *a, tv_tensor *b);
 // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): GELU in the form of GPT-2.

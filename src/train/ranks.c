@@ -36,7 +36,7 @@ tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config)
     tv_text text = {0};
     tv_config common = *config;
     common.device = common.mask = "";
-    common.trainer.offload_optimizer = false;
+    common.trainer.offload_optimizer = common.trainer.offload_activations = false;
     tv_config_print(&common, false, &text);
     tv_checksum sum = tv_checksum_memory(text.data, text.length);
     tv_text_finish(&text);

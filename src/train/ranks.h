@@ -13,7 +13,7 @@
 tv_err tv_ranks_compare(tv_comm *comm, const char *what, const char *value);
 
 // The version and build of the program, and the configuration but for device, mask and
-// trainer.offload_optimizer, which are a rank's own.
+// trainer.offload_*, which are a rank's own.
 tv_err tv_ranks_compare_setup(tv_comm *comm, const tv_config *config);
 
 // The device of this rank, for tv_device_open, of the configured one. "A,B": one per local rank.

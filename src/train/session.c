@@ -100,6 +100,7 @@ static tv_step_graph *build(const tv_session *s, sizes z)
                                .shares = s->shares,
                                .sharded = level_of(s),
                                .offload_optimizer = z.offload,
+                               .offload_activations = c->trainer.offload_activations,
                                .bucket_bytes = (uint64_t)(c->trainer.bucket_cap_mb * (1 << 20))};
     return tv_step_graph_create(&s->model_config, &options);
 }
@@ -170,9 +171,9 @@ static tv_err does_not_fit(const tv_session *s, sizes z, const tv_plan_memory *m
     tv_format_bytes(host ? host_share(s) : caps->memory, have);
     if (host)
         return tv_fail(TV_EMEMORY,
-                       "trainer.offload_optimizer needs %s of the host's memory, this rank's "
-                       "part of which is %s; choose optimizer.state_precision=bf16 or a smaller "
-                       "model",
+                       "what is offloaded needs %s of the host's memory, this rank's part of "
+                       "which is %s; choose optimizer.state_precision=bf16, a smaller "
+                       "trainer.micro_batch_size or a smaller model",
                        need, have);
     if (!find_fitting(s, z, &other, &smaller))
         return tv_fail(TV_EMEMORY, "training needs %s, the device has %s; choose a smaller model",

@@ -3,6 +3,7 @@
 
 #include "device/device.h"
 #include "graph/grad.h"
+#include "graph/offload.h"
 #include "graph/ops.h"
 
 #include <stdio.h>
@@ -99,6 +100,8 @@ static void add_pass(tv_step_graph *s, bool backward, bool accumulate)
     size_t first = s->graph->node_count;
     tv_graph_backward(s->graph, loss, NULL);
     tv_graph_recompute(s->graph, first, s->options.recompute);
+    if (s->options.offload_activations)
+        tv_graph_offload(s->graph, first);
 }
 
 // The weights' numbers in the order in which they lie in memory, so that what is done to one after

@@ -34,7 +34,8 @@ typedef struct tv_step_options {
     uint64_t bucket_bytes; // of gradients that travel together
     const double *shares;  // [ranks] see tv_buckets_create; NULL: equal ones
     tv_sharded sharded;
-    bool offload_optimizer; // the optimizer's state, masters included, lies in the host's memory
+    bool offload_optimizer;   // the optimizer's state, masters included, lies in the host's memory
+    bool offload_activations; // so do inputs of blocks until the backward pass reads them
 } tv_step_options;
 
 // After which program gradients travel.
