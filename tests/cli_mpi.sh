@@ -80,6 +80,8 @@ for strategy in auto zero2 fsdp; do
   same_numbers llama 3 "idle-$strategy" "trainer.balance=[1,0,2.5]" "trainer.strategy=$strategy"
 done
 same_numbers llama 4 four-fsdp trainer.strategy=fsdp
+same_numbers llama 2 least trainer.strategy=fsdp trainer.activation_checkpointing=block \
+  trainer.offload_activations=true trainer.offload_optimizer=true
 ranks 3 train llama.yaml "${settings[@]}" run_dir=again trainer.micro_batch_size=1 \
   trainer.strategy=ddp trainer.bucket_cap_mb=0.01
 check "llama on 3 ranks again, in small buckets: the same bits" \
