@@ -364,6 +364,9 @@ static void assert_same_result(const tv_bench_result *a, const tv_bench_result *
     assert_same(a->training.joules_token, b->training.joules_token);
     assert_same(a->training.loss, b->training.loss);
     assert_string_equal(a->training.peak, b->training.peak);
+    assert_same(a->travel.bytes, b->travel.bytes);
+    assert_same(a->travel.seconds, b->travel.seconds);
+    assert_same(a->travel.of_link, b->travel.of_link);
 }
 
 static void test_report_as_json_and_back(void **state)
@@ -375,6 +378,12 @@ static void test_report_as_json_and_back(void **state)
     r.trials = 300;
     r.wrong = 2;
     r.fit = (tv_bench_fit){0.5, 1e-9, 0.125, "train tiny 32-true"};
+    tv_bench_result *sum = tv_bench_report_add(&r, TV_BENCH_COLLECTIVE, "MB/s", "all-reduce 4 KiB");
+    sum->good = true;
+    sum->travel = (tv_bench_travel){4096, 0.25, 0.75};
+    tv_bench_result *link = tv_bench_report_add(&r, TV_BENCH_LINK, "MB/s", "link 0>1");
+    link->good = true;
+    link->travel = (tv_bench_travel){1 << 20, 0.5, NAN};
     tv_bench_report_json(&r, &json);
     assert_ok(tv_bench_report_parse((uint8_t *)json.data, json.length, "x.json", &back));
     assert_string_equal(back.suite, "train");
@@ -421,6 +430,8 @@ static void test_reports_that_cannot_be_read(void **state)
         {HEAD PLACE ", \"results\": [{\"kind\": \"copy\", \"name\": \"x\"}]}", "name or unit"},
         {HEAD PLACE ", \"results\": [{\"kind\": \"train\", \"name\": \"x\", \"unit\": \"y\"}]}",
          "no object 'training'"},
+        {HEAD PLACE ", \"results\": [{\"kind\": \"link\", \"name\": \"x\", \"unit\": \"y\"}]}",
+         "no object 'travel'"},
         {HEAD PLACE ", \"results\": [{\"kind\": \"copy\", \"name\": \"x\", \"unit\": \"y\", "
                     "\"median\": \"fast\"}]}",
          "median"},

@@ -39,9 +39,20 @@ static void test_a_cost_is_never_below_nothing(void **state)
     assert_true(tv_line_fit(x, y, 3, &line));
     assert_near(line.fixed, -0.5);
     assert_true(tv_line_fit_cost(x, y, 3, &line) && line.fixed == 0);
-    // sum (x/y) / sum (x/y)^2
-    double r[] = {2, 4.0 / 3, 8.0 / 7};
-    assert_near(line.slope, (r[0] + r[1] + r[2]) / (r[0] * r[0] + r[1] * r[1] + r[2] * r[2]));
+    assert_near(line.slope, 5.5 / 7);
+}
+
+// Small messages that a buffer takes do not spoil the line of large ones.
+static void test_a_cost_is_that_of_large_ones(void **state)
+{
+    (void)state;
+    const double x[] = {4096, 65536, 1 << 20, 16 << 20}, slope = 8e-8;
+    double y[4];
+    tv_line line;
+    for (int i = 0; i < 4; i++)
+        y[i] = (i < 2 ? 0.01 : 1) * slope * x[i];
+    assert_true(tv_line_fit_cost(x, y, 4, &line) && fabs(line.slope / slope - 1) < 0.1);
+    assert_true(tv_line_fit(x, y, 4, &line) && line.slope < 0.1 * slope);
 }
 
 static void test_points_that_make_no_line(void **state)
@@ -261,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_points_give_their_line),
         cmocka_unit_test(test_a_cost_is_never_below_nothing),
+        cmocka_unit_test(test_a_cost_is_that_of_large_ones),
         cmocka_unit_test(test_points_that_make_no_line),
         cmocka_unit_test(test_ddp),
         cmocka_unit_test(test_ddp_with_a_slow_rank_and_network),

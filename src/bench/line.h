@@ -15,8 +15,9 @@ typedef struct tv_line {
 // alike. False where all x are the same, or there are fewer than two.
 bool tv_line_fit(const double *x, const double *y, size_t count, tv_line *line);
 
-// The same for what cannot cost less than nothing: where the fixed part would be below 0 the line
-// goes through the origin.
+// For what costs something for each unit, where x is above 0: squares of deviations are divided by
+// x, so that a network's buffers, which small messages find empty, do not decide what large ones
+// take. Where the fixed part would be below 0 the line goes through the origin.
 bool tv_line_fit_cost(const double *x, const double *y, size_t count, tv_line *line);
 
 double tv_line_at(const tv_line *line, double x);

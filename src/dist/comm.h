@@ -64,8 +64,8 @@ tv_err tv_comm_exchange(tv_comm *comm, const uint32_t *words, const uint64_t *co
 // rank 0, NULL elsewhere.
 tv_err tv_comm_collect(tv_comm *comm, const void *mine, const uint64_t *sizes, void *all);
 // Between two ranks, each of which calls it and names the other: `out` becomes the other's `in`.
-// For measuring a link: it waits without rest, is not collective, and not counted as sent. Nothing
-// travels where a size is 0.
+// For measuring a link: it waits without naps at first, is not collective, and not counted as sent.
+// Nothing travels where a size is 0.
 tv_err tv_comm_swap(tv_comm *comm, uint32_t peer, const void *out, size_t out_size, void *in,
                     size_t in_size);
 // Bytes that this rank has sent to others in sums, reductions and gathers so far, here and behind.

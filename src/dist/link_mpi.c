@@ -27,7 +27,8 @@ static tv_err check(int result, const char *what)
 
 #define MPI(call, ...) TV_TRY(check(MPI_##call(__VA_ARGS__), "MPI_" #call))
 
-enum { SPINS = 1000, NAP_NANOSECONDS = 50000 };
+enum { SPINS = 1000, SWAP_SPINS = 20000, NAP_NANOSECONDS = 50000 };
+static const struct timespec nap = {.tv_nsec = NAP_NANOSECONDS};
 
 static MPI_Comm lanes[TV_LANES];
 // Held during each call of MPI, which then need not allow several threads at once.
@@ -37,7 +38,6 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 // machine, or another rank, has better use for: so the wait soon turns into naps.
 static tv_err finish(int started, const char *what, MPI_Request *request)
 {
-    static const struct timespec nap = {.tv_nsec = NAP_NANOSECONDS};
     int done = 0;
     TV_TRY(check(started, what));
     tv_err err = TV_OK;
@@ -168,7 +168,7 @@ static tv_err mpi_collect(int lane, const void *mine, int size, void *all, const
     return TV_OK;
 }
 
-// Without naps: they would be all that a short message takes.
+// Naps come late: they would be most of what a short message takes.
 static tv_err mpi_swap(int lane, uint32_t peer, const void *out, int out_size, void *in,
                        int in_size)
 {
@@ -181,11 +181,14 @@ static tv_err mpi_swap(int lane, uint32_t peer, const void *out, int out_size, v
         result = MPI_Isend(out, out_size, MPI_BYTE, (int)peer, 0, lanes[lane], &both[1]);
     pthread_mutex_unlock(&turn);
     tv_watchdog_wait_begins();
-    while (!done && result == MPI_SUCCESS) {
+    for (int spins = 0; !done && result == MPI_SUCCESS; spins++) {
+        if (spins > SWAP_SPINS)
+            nanosleep(&nap, NULL);
+        else
+            sched_yield();
         pthread_mutex_lock(&turn);
         result = MPI_Testall(2, both, &done, MPI_STATUSES_IGNORE);
         pthread_mutex_unlock(&turn);
-        sched_yield();
     }
     tv_watchdog_wait_ends();
     return check(result, "MPI_Testall");
