@@ -5,6 +5,7 @@
 set -u
 # shellcheck source=tests/harness/cli.sh
 . "$(dirname "$0")/harness/cli.sh"
+tools=$(realpath "$(dirname "$0")/../tools")
 cli_begin "$@"
 export LP_NUM_THREADS=1 # ranks share the cores
 make_data
@@ -149,4 +150,8 @@ check "without compression: it goes on" near 0.02 first left
 cut_back first 8 wider
 ranks 2 wider plain.yaml "${options[@]}" trainer.powersgd_rank=4 --resume auto
 check "at another rank: it goes on" near 0.02 first wider
+
+check "ways are compared" bash -c \
+  "'$tools/compression.sh' -p '$program' -s 4 -m '1 2 32 32 4' -w 'none 2@0' text.txt >ways"
+check "in a line each" test "$(grep -cE '^(none|2@0) +[0-9.]+ +[0-9.]+ +[01]\.[0-9]+$' ways)" = 2
 cli_end

@@ -88,7 +88,7 @@ static const struct {
     {"trainer.bucket_cap_mb", "12.5"},
     {"trainer.gradient_compression", "powersgd"},
     {"trainer.powersgd_rank", "2"},
-    {"trainer.powersgd_start_step", "0"},
+    {"trainer.powersgd_start_step", "7"},
     {"trainer.balance", "[3.0, 1.0]"},
     {"trainer.precision", "bf16-mixed"},
     {"trainer.activation_checkpointing", "block"},
