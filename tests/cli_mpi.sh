@@ -68,6 +68,7 @@ for model in gpt2 llama; do
   same_numbers "$model" 4 four trainer.strategy=zero1 trainer.bucket_cap_mb=0.05
   same_numbers "$model" 2 zero2 trainer.strategy=zero2 "trainer.balance=[3,1]"
   same_numbers "$model" 3 fsdp trainer.strategy=fsdp trainer.micro_batch_size=1
+  check "$model-zero2: bytes sent are those of the formula" as_promised "$model-zero2" 1
   same_numbers "$model" 1 again trainer.activation_checkpointing=block
   same_numbers "$model" 2 blocks trainer.activation_checkpointing=block trainer.strategy=zero1
   same_numbers "$model" 2 norms trainer.activation_checkpointing=selective trainer.strategy=ddp \

@@ -64,13 +64,6 @@ falls() { # RUN
     END { exit !(last < 0.8 * first) }'
 }
 # As much was sent as the formula says, in the line of every step that has one.
-# shellcheck disable=SC2317
-as_promised() { # RUN LINES
-  awk -v lines="$2" '/traffic: / { n++; f = $0
-    sub(/.*step [0-9]+: /, "", f); split(f, w, /[ ()]+/); d = w[1] / w[5] - 1
-    if (d > 0.02 || d < -0.02) wrong++ } END { exit n != lines || wrong }' "$1/log.txt"
-}
-
 steps=(trainer.max_steps=50 optimizer.lr=3.0e-3 trainer.val_check_interval=0
   trainer.checkpoint_every_n_steps=0)
 steps+=(trainer.powersgd_start_step=2 trainer.gradient_compression=powersgd)

@@ -8,7 +8,8 @@ usage() {
 usage: tools/predicted_steps.sh [-p PROGRAM] [-d DEVICE] [-s NAMES] [-n STEPS] [-t TEXT] RATE...
 
 For each RATE (100mbit, 1gbit, none) of the links between two hosts with one rank and one core each:
-a table of what a step was predicted to take, and what it took on average.
+a table of what a step was predicted to take, and what it took on average; beside what it was
+predicted from, computing and network, of which a perfect overlap hides the smaller one.
 
   -p PROGRAM  (build/trivium)
   -d DEVICE   of both ranks (opencl)
@@ -70,11 +71,14 @@ real() { # RATE STRATEGY SETTING...
 }
 
 row() { # RATE STRATEGY SETTING...
-  local predicted measured
-  predicted=$(awk -F ' *[|] *' -v name="$2" '$2 == name && NF > 10 { print $7 }' "$1.md")
+  local computing network predicted measured
+  read -r computing network predicted < <(awk -F ' *[|] *' -v name="$2" \
+    '$2 == name && NF > 10 { print $4, $5, $7 }' "$1.md")
   measured=$(real "$@")
-  awk -v rate="$1" -v name="$2" -v p="$predicted" -v m="$measured" \
-    'BEGIN { printf "| %s | %s | %s | %.1f | %.2f |\n", rate, name, p, m, m / p }'
+  awk -v rate="$1" -v name="$2" -v c="$computing" -v n="$network" -v p="$predicted" \
+    -v m="$measured" 'BEGIN {
+      printf "| %s | %s | %s | %s | %s | %.1f | %.2f | %.2f |\n", rate, name, c, n, p, m, m / p,
+             m / (c > n ? c : n) }'
 }
 
 for rate in "$@"; do
@@ -82,8 +86,9 @@ for rate in "$@"; do
     --markdown "$rate.md" >"$rate.txt"
   cat "$rate.txt"
   echo
-  echo "| link | strategy | predicted ms | real ms | real / predicted |"
-  echo "|---|---|--:|--:|--:|"
+  echo "| link | strategy | computing | network | predicted ms | real ms | real / predicted |" \
+    "real / larger part |"
+  echo "|---|---|--:|--:|--:|--:|--:|--:|"
   for name in $strategies; do
     if [ "$name" = diloco ]; then
       row "$rate" diloco "${diloco[@]}" trainer.max_steps=50

@@ -46,7 +46,7 @@ struct tv_carrier {
     uint8_t *weights;         // this rank's pieces, as they lie in memory; NULL: weights are whole
     float *sums;              // the same of gradients
     bool bf16;
-    double seconds;
+    double seconds, bytes;
     tv_kept_error error; // of this rank, since tv_carrier_begin
 };
 
@@ -174,6 +174,11 @@ void tv_carrier_destroy(tv_carrier **carrier)
     tv_free(c->sums);
     tv_free(c);
     *carrier = NULL;
+}
+
+double tv_carrier_bytes(const tv_carrier *c)
+{
+    return c->bytes;
 }
 
 double tv_carrier_seconds(const tv_carrier *c)
@@ -331,10 +336,25 @@ static void run_section(tv_carrier *c, const route *r, size_t i, bool *started)
     *started = *started && c->error.err == TV_OK;
 }
 
+static double bytes_of(const tv_carrier *c, const route *r)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < r->pass->count; i++) {
+        const load *weights = &r->weights[i], *gradients = &r->gradients[i];
+        for (size_t k = 0; k < weights->count; k++)
+            bytes += (double)weights->freights[k].parcel->elements *
+                     tv_dtype_bytes(weights->freights[k].parcel->weights[0]->dtype);
+        for (size_t k = 0; k < gradients->count; k++)
+            bytes += (double)gradients->freights[k].parcel->elements * (c->bf16 ? 2 : 4);
+    }
+    return bytes * (c->buckets->ranks - 1) / c->buckets->ranks;
+}
+
 static void run_pass(tv_carrier *c, const route *r, bool computes)
 {
     size_t count = r->pass->count;
     bool before = computes, now = computes; // whether the section's program was started
+    c->bytes += bytes_of(c, r);
     send_weights(c, &r->weights[0]);
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count)
@@ -381,7 +401,7 @@ tv_err tv_carrier_begin(tv_carrier *c, tv_err err)
 {
     uint32_t rank = tv_comm_rank(c->behind);
     c->error = (tv_kept_error){.err = TV_OK};
-    c->seconds = 0;
+    c->seconds = c->bytes = 0;
     tv_error_keep(&c->error, err);
     for (size_t p = 0; p < c->buckets->parcel_count; p++) {
         const tv_parcel *parcel = &c->buckets->parcels[p];

@@ -33,6 +33,8 @@ tv_err tv_carrier_pass(tv_carrier *carrier, const tv_sections *pass, bool comput
 // Behind the last pass: the sums of what this rank owns become its gradients on the device.
 tv_err tv_carrier_end(tv_carrier *carrier, tv_err err);
 
+// Bytes that a rank has sent in passes since tv_carrier_begin, on average over the ranks.
+double tv_carrier_bytes(const tv_carrier *carrier);
 // Seconds that the device computed in passes since tv_carrier_begin; 0 where it does not tell.
 double tv_carrier_seconds(const tv_carrier *carrier);
 

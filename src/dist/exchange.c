@@ -115,8 +115,9 @@ double tv_exchange_bytes(const tv_exchange *e)
 {
     double others = (e->buckets->ranks - 1.0) / e->buckets->ranks, bytes = 0;
     double ways = e->options.scatter ? 1 : 2, width = e->options.bf16 ? 2 : 4;
-    bytes += is_compressed(e) ? tv_powersgd_bytes(e->options.powersgd)
-                              : ways * others * width * (double)e->buckets->elements;
+    if (!e->buckets->weights[0]->gradient->sharding)
+        bytes = is_compressed(e) ? tv_powersgd_bytes(e->options.powersgd)
+                                 : ways * others * width * (double)e->buckets->elements;
     for (size_t i = 0; i < e->buckets->parcel_count && e->options.scatter; i++)
         bytes +=
             others * (double)e->transports[i].parcel->elements * element_bytes(&e->transports[i]);

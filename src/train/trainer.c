@@ -66,12 +66,14 @@ static void report_shares(const trainer *t, const char *when)
 // What a step sends, where it is not what the one before it did.
 static void report_sent(trainer *t)
 {
-    if (!t->log || !t->session.exchange || t->session.sent == t->sent)
+    const tv_session *s = &t->session;
+    if (!t->log || (!s->exchange && !s->carrier) || s->sent == t->sent)
         return;
-    t->sent = t->session.sent;
+    double formula = s->exchange ? tv_exchange_bytes(s->exchange) : 0;
+    formula += s->carrier ? tv_carrier_bytes(s->carrier) : 0;
+    t->sent = s->sent;
     tv_run_log_line(t->log, "traffic: step %llu: %.4g MB sent (formula %.4g)",
-                    (unsigned long long)t->state.step, (double)t->sent / 1e6,
-                    tv_exchange_bytes(t->session.exchange) / 1e6);
+                    (unsigned long long)t->state.step, (double)t->sent / 1e6, formula / 1e6);
 }
 
 static void report_powersgd(const trainer *t)

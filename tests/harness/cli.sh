@@ -146,6 +146,14 @@ make_config() { # NAME gpt2|llama
   } >"$1.yaml"
 }
 
+# So many lines of the run's log say what a step sent, and that is what the formula says.
+# shellcheck disable=SC2317 # called by check
+as_promised() { # RUN LINES
+  awk -v lines="$2" '/traffic: / { n++; f = $0
+    sub(/.*step [0-9]+: /, "", f); split(f, w, /[ ()]+/); d = w[1] / w[5] - 1
+    if (d > 0.02 || d < -0.02) wrong++ } END { exit n != lines || wrong }' "$1/log.txt"
+}
+
 # Replaces the byte at OFFSET by another one.
 flip_byte() { # FILE OFFSET
   local old
