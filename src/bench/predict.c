@@ -136,7 +136,7 @@ static void predict_sections(const tv_predict_job *job, bool weights, tv_predict
     *p = (tv_prediction){.network = rounds * (2 * gather + gradients) + behind,
                          .computing = rounds * micro + update,
                          .tokens = (double)sequences * job->seq_len};
-    p->hidden = p->network - behind - waited;
+    p->hidden = fmax(p->network - behind - waited, 0);
     copy *= 1.0 / job->rank_count + (weights ? 2 * rounds : 1);
     p->seconds = rounds * round + update + copy + behind;
     p->sent = half_way(job) * (double)job->elements *
