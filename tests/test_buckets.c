@@ -1,5 +1,6 @@
 // Buckets: every element of a model belongs to one parcel and one rank, whatever the sizes.
 #include "harness/harness.h"
+#include "harness/step.h"
 
 #include "base/memory.h"
 #include "plan/plan.h"
@@ -9,28 +10,8 @@
 
 static tv_step_graph *make_graph(uint32_t ranks, uint64_t bytes)
 {
-    tv_model_config config = {.type = TV_MODEL_GPT2,
-                              .vocab_size = 4099,
-                              .layers = 3,
-                              .heads = 2,
-                              .kv_heads = 2,
-                              .width = 136,
-                              .inner = 500,
-                              .positions = 16,
-                              .head_size = 68,
-                              .norm_epsilon = 1e-5,
-                              .initializer_range = 0.02,
-                              .tie_embeddings = true};
-    tv_step_options options = {.batch = 1,
-                               .time = 16,
-                               .beta1 = 0.9,
-                               .beta2 = 0.95,
-                               .epsilon = 1e-8f,
-                               .precision = TV_PRECISION_32_TRUE,
-                               .moments = TV_F32,
-                               .update = true,
-                               .ranks = ranks,
-                               .bucket_bytes = bytes};
+    tv_model_config config = tv_uneven_model(TV_MODEL_GPT2, 4099);
+    tv_step_options options = tv_uneven_options(ranks, bytes);
     return tv_step_graph_create(&config, &options);
 }
 

@@ -4,6 +4,7 @@
 #include "graph/recompute.h"
 #include "harness/harness.h"
 #include "harness/placement.h"
+#include "harness/step.h"
 #include "model/model.h"
 #include "plan/place.h"
 #include "plan/plan.h"
@@ -20,21 +21,10 @@ typedef struct built_model {
 // A forward and backward pass in phase 0, a forward pass alone in phase 1.
 static built_model build_model(tv_model_type type, uint32_t layers, bool tied, tv_recompute mode)
 {
-    const tv_model_config config = {.type = type,
-                                    .vocab_size = 131,
-                                    .layers = layers,
-                                    .heads = 4,
-                                    .kv_heads = type == TV_MODEL_LLAMA ? 2 : 4,
-                                    .head_size = 8,
-                                    .width = 32,
-                                    .inner = 88,
-                                    .positions = 64,
-                                    .norm_epsilon = 1e-5,
-                                    .rope_theta = 10000,
-                                    .tie_embeddings = tied,
-                                    .initializer_range = 0.02,
-                                    .resid_pdrop = 0.1,
-                                    .embd_pdrop = 0.1};
+    tv_model_config config = tv_small_model(type);
+    config.layers = layers;
+    config.tie_embeddings = tied;
+    config.resid_pdrop = config.embd_pdrop = 0.1;
     built_model s = {.graph = tv_graph_create()};
     tv_graph *g = s.graph;
     uint32_t batch = 5, time = 33, rows = batch * time;

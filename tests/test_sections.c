@@ -1,6 +1,7 @@
 // Sections: where passes are cut, what stands in for weights and gradients, and that no two that
 // are alive share memory.
 #include "harness/harness.h"
+#include "harness/step.h"
 
 #include "base/memory.h"
 #include "plan/place.h"
@@ -11,31 +12,11 @@ enum { LAYERS = 3 };
 
 static tv_step_graph *make_graph(tv_model_type type, bool tied, tv_sharded sharded, uint32_t ranks)
 {
-    tv_model_config config = {.type = type,
-                              .vocab_size = 211,
-                              .layers = LAYERS,
-                              .heads = 2,
-                              .kv_heads = 2,
-                              .width = 136,
-                              .inner = 500,
-                              .positions = 16,
-                              .head_size = 68,
-                              .norm_epsilon = 1e-5,
-                              .rope_theta = 1e4,
-                              .initializer_range = 0.02,
-                              .tie_embeddings = tied};
-    tv_step_options options = {.batch = 1,
-                               .time = 16,
-                               .beta1 = 0.9,
-                               .beta2 = 0.95,
-                               .epsilon = 1e-8f,
-                               .precision = TV_PRECISION_32_TRUE,
-                               .moments = TV_F32,
-                               .update = true,
-                               .ranks = ranks,
-                               .rank = ranks - 1,
-                               .sharded = sharded,
-                               .bucket_bytes = 100000};
+    tv_model_config config = tv_uneven_model(type, 211);
+    tv_step_options options = tv_uneven_options(ranks, 100000);
+    config.tie_embeddings = tied;
+    options.rank = ranks - 1;
+    options.sharded = sharded;
     return tv_step_graph_create(&config, &options);
 }
 

@@ -13,8 +13,9 @@ enum { SLOTS = 2 };
 // A parcel that travels for a section, in its slot.
 typedef struct freight {
     const tv_parcel *parcel;
-    uint64_t at;  // bytes from the start of the slot
-    uint64_t own; // this rank's piece among all its own: element
+    uint64_t at;    // bytes from the start of the slot
+    uint64_t own;   // this rank's piece among all its own: element
+    uint64_t first; // and in the parcel
 } freight;
 
 // Of the weights of a section, or of its gradients.
@@ -70,6 +71,15 @@ static const tv_tensor *stand_in_for(const load *l, const tv_tensor *whole)
     return NULL;
 }
 
+// Where this rank's piece starts in a parcel.
+static uint64_t piece_start(const tv_carrier *c, const tv_parcel *parcel)
+{
+    uint64_t start = 0;
+    for (uint32_t r = 0; r < tv_comm_rank(c->behind); r++)
+        start += parcel->owned[r];
+    return start;
+}
+
 // All parcels of which the section has any weight, in their order: the same on every rank.
 static void make_load(tv_carrier *c, const tv_stand_in *stand_ins, size_t count, load *l)
 {
@@ -82,7 +92,8 @@ static void make_load(tv_carrier *c, const tv_stand_in *stand_ins, size_t count,
     for (size_t p = 0; p < b->parcel_count; p++) {
         if (!wanted[p])
             continue;
-        l->freights[l->count++] = (freight){&b->parcels[p], l->bytes, c->own[p]};
+        const tv_parcel *parcel = &b->parcels[p];
+        l->freights[l->count++] = (freight){parcel, l->bytes, c->own[p], piece_start(c, parcel)};
         l->bytes += b->parcels[p].elements * sizeof(float); // enough for any type
     }
     tv_free(wanted);
@@ -219,22 +230,13 @@ static tv_err reduce(void *context)
 
 // ------------------------------------------------------------------------------------- weights
 
-// Where this rank's piece starts in a parcel.
-static uint64_t piece_start(const tv_carrier *c, const tv_parcel *parcel)
-{
-    uint64_t start = 0;
-    for (uint32_t r = 0; r < tv_comm_rank(c->behind); r++)
-        start += parcel->owned[r];
-    return start;
-}
-
 static void send_weights(tv_carrier *c, load *l)
 {
     uint32_t rank = tv_comm_rank(c->behind);
     for (size_t i = 0; i < l->count; i++) {
         const freight *f = &l->freights[i];
         uint64_t element = tv_dtype_bytes(f->parcel->weights[0]->dtype);
-        memcpy(l->slot + f->at + piece_start(c, f->parcel) * element, c->weights + f->own * element,
+        memcpy(l->slot + f->at + f->first * element, c->weights + f->own * element,
                (size_t)(f->parcel->owned[rank] * element));
     }
     if (l->count > 0)
@@ -267,13 +269,17 @@ static tv_err put_weights(const tv_carrier *c, const load *l)
 
 // ----------------------------------------------------------------------------------- gradients
 
-// What lies in the slot of a load that has arrived.
-static void take_sums(tv_carrier *c, const load *l)
+// Waits for a load that was sent, if it was, and takes its sums from its slot.
+static void take_sums(tv_carrier *c, load *l)
 {
     uint32_t rank = tv_comm_rank(c->behind);
+    if (l->job == 0)
+        return;
+    tv_error_keep(&c->error, tv_worker_wait(c->worker, l->job));
+    l->job = 0;
     for (size_t i = 0; i < l->count; i++) {
         const freight *f = &l->freights[i];
-        const float *values = (const float *)(l->slot + f->at) + piece_start(c, f->parcel);
+        const float *values = (const float *)(l->slot + f->at) + f->first;
         float *sums = c->sums + f->own;
         for (uint64_t k = 0; k < f->parcel->owned[rank]; k++)
             sums[k] += values[k];
@@ -302,11 +308,8 @@ static tv_err fetch(const tv_carrier *c, const load *l)
 static void send_gradients(tv_carrier *c, const route *r, size_t i, bool computes)
 {
     load *l = &r->gradients[i];
-    if (i >= SLOTS && r->gradients[i - SLOTS].job) {
-        tv_error_keep(&c->error, tv_worker_wait(c->worker, r->gradients[i - SLOTS].job));
+    if (i >= SLOTS)
         take_sums(c, &r->gradients[i - SLOTS]);
-        r->gradients[i - SLOTS].job = 0;
-    }
     if (computes && c->error.err == TV_OK)
         tv_error_keep(&c->error, fetch(c, l));
     else
@@ -370,12 +373,8 @@ static void run_pass(tv_carrier *c, const route *r, bool computes)
     if (before)
         finish(c, &r->pass->all[count - 1]);
     send_gradients(c, r, count - 1, before);
-    tv_error_keep(&c->error, tv_worker_wait(c->worker, 0));
-    for (size_t i = 0; i < count; i++) {
-        if (r->gradients[i].job)
-            take_sums(c, &r->gradients[i]);
-        r->gradients[i].job = 0;
-    }
+    for (size_t i = 0; i < count; i++)
+        take_sums(c, &r->gradients[i]);
 }
 
 // Reads this rank's pieces of weights, or writes those of gradients.

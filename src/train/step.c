@@ -271,27 +271,21 @@ static tv_err add_loss(tv_session *s, double *sum)
     return TV_OK;
 }
 
-// Rows [first, end) of the validation data: adds up their losses and valid targets.
-static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, double *sum, double *valid)
+// Rows [first, end) of the validation data: adds up their losses and valid targets. Where weights
+// are sharded, this rank takes part in `rounds` micro-batches, its own and those of others.
+static tv_err validate_part(tv_session *s, uint64_t first, uint64_t end, uint64_t rounds,
+                            double *sum, double *valid)
 {
-    for (uint64_t at = first; at < end; at += s->micro_batch) {
-        TV_TRY(feed_validation(s, at, end, valid));
-        TV_TRY(tv_plan_run(s->plan, s->graph->eval));
-        TV_TRY(add_loss(s, sum));
-    }
-    return TV_OK;
-}
-
-// The same where weights are sharded.
-static tv_err carry_validation(tv_session *s, uint64_t first, uint64_t end, uint64_t rounds,
-                               double *sum, double *valid)
-{
-    tv_err err = tv_carrier_begin(s->carrier, TV_OK);
+    const tv_sections *sections = &s->graph->validation;
+    tv_err err = sections->count > 0 ? tv_carrier_begin(s->carrier, TV_OK) : TV_OK;
     for (uint64_t i = 0, at = first; i < rounds; i++, at += s->micro_batch) {
         bool computes = at < end;
         if (computes && err == TV_OK)
             err = feed_validation(s, at, end, valid);
-        err = tv_carrier_pass(s->carrier, &s->graph->validation, computes, err);
+        if (sections->count > 0)
+            err = tv_carrier_pass(s->carrier, sections, computes, err);
+        else if (computes && err == TV_OK)
+            err = tv_plan_run(s->plan, s->graph->eval);
         if (computes && err == TV_OK)
             err = add_loss(s, sum);
     }
@@ -305,11 +299,8 @@ tv_err tv_session_validate(tv_session *s, int64_t batches, double *loss)
     if (batches != TV_AUTO && (uint64_t)batches < rows / s->global_batch)
         rows = (uint64_t)batches * s->global_batch;
     tv_balance_range(&s->balance, tv_comm_rank(s->comm), rows, &first, &end);
-    tv_err err =
-        s->graph->validation.count > 0
-            ? carry_validation(s, first, end, count_rounds(s, rows), &totals[0], &totals[1])
-            : validate_part(s, first, end, &totals[0], &totals[1]);
-    TV_TRY(tv_comm_agree(s->comm, err));
+    TV_TRY(tv_comm_agree(
+        s->comm, validate_part(s, first, end, count_rounds(s, rows), &totals[0], &totals[1])));
     TV_TRY(tv_comm_sum_f64(s->comm, totals, 2));
     *loss = totals[0] / totals[1];
     return TV_OK;

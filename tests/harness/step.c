@@ -23,6 +23,37 @@ tv_model_config tv_small_model(tv_model_type type)
                              .initializer_range = 0.02};
 }
 
+tv_model_config tv_uneven_model(tv_model_type type, uint32_t vocab_size)
+{
+    return (tv_model_config){.type = type,
+                             .vocab_size = vocab_size,
+                             .layers = 3,
+                             .heads = 2,
+                             .kv_heads = 2,
+                             .width = 136,
+                             .inner = 500,
+                             .positions = 16,
+                             .head_size = 68,
+                             .norm_epsilon = 1e-5,
+                             .rope_theta = 1e4,
+                             .initializer_range = 0.02,
+                             .tie_embeddings = true};
+}
+
+tv_step_options tv_uneven_options(uint32_t ranks, uint64_t bucket_bytes)
+{
+    return (tv_step_options){.batch = 1,
+                             .time = 16,
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .epsilon = 1e-8f,
+                             .precision = TV_PRECISION_32_TRUE,
+                             .moments = TV_F32,
+                             .update = true,
+                             .ranks = ranks,
+                             .bucket_bytes = bucket_bytes};
+}
+
 static void feed(const tv_step_graph *g, tv_plan *plan)
 {
     float scale = 1.0f / TV_SMALL_ROWS;
