@@ -34,6 +34,31 @@ static void several_devices_at_once(void **state)
 
 // ---------------------------------------------------------------------------------------- buffers
 
+static void keep_bytes(tv_device *device, tv_memory where, uint64_t size)
+{
+    uint64_t inner = size / 3;
+    uint8_t *written = tv_alloc(size, 1), *read = tv_alloc(size, 1);
+    tv_buffer *buffer = raw_make_buffer_in(device, where, size);
+    for (uint64_t j = 0; j < size; j++)
+        written[j] = (uint8_t)(j * 7 + j / 251);
+    CHECKED(tv_buffer_write(buffer, 0, written, size));
+    // A piece at an odd place leaves its neighbours alone.
+    memset(written + inner, 0xA5, inner);
+    CHECKED(tv_buffer_write(buffer, inner, written + inner, inner));
+    CHECKED(tv_buffer_read(buffer, 0, read, size));
+    assert_memory_equal(read, written, size);
+    CHECKED(tv_buffer_read(buffer, size - 1, read, 1));
+    assert_int_equal(read[0], written[size - 1]);
+    memset(read, 0, size);
+    CHECKED(tv_buffer_peek(buffer, inner, read, inner));
+    assert_memory_equal(read, written + inner, inner);
+    CHECKED(tv_buffer_write(buffer, size, NULL, 0));
+    tv_buffer_destroy(&buffer);
+    assert_null(buffer);
+    tv_free(written);
+    tv_free(read);
+}
+
 static void buffers_keep_bytes(void **state)
 {
     static const uint64_t sizes[] = {1, 3, 4, 255, 256, 257, 4099, (UINT64_C(33) << 20) + 5};
@@ -41,24 +66,8 @@ static void buffers_keep_bytes(void **state)
     for (size_t m = 0; m < 2; m++) {
         tv_device *device = raw_open_device(raw_masks[m]);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            uint64_t size = sizes[i], inner = size / 3;
-            uint8_t *written = tv_alloc(size, 1), *read = tv_alloc(size, 1);
-            tv_buffer *buffer = raw_make_buffer(device, size);
-            for (uint64_t j = 0; j < size; j++)
-                written[j] = (uint8_t)(j * 7 + j / 251);
-            CHECKED(tv_buffer_write(buffer, 0, written, size));
-            // A piece at an odd place leaves its neighbours alone.
-            memset(written + inner, 0xA5, inner);
-            CHECKED(tv_buffer_write(buffer, inner, written + inner, inner));
-            CHECKED(tv_buffer_read(buffer, 0, read, size));
-            assert_memory_equal(read, written, size);
-            CHECKED(tv_buffer_read(buffer, size - 1, read, 1));
-            assert_int_equal(read[0], written[size - 1]);
-            CHECKED(tv_buffer_write(buffer, size, NULL, 0));
-            tv_buffer_destroy(&buffer);
-            assert_null(buffer);
-            tv_free(written);
-            tv_free(read);
+            keep_bytes(device, TV_ON_DEVICE, sizes[i]);
+            keep_bytes(device, TV_ON_HOST, sizes[i]);
         }
         raw_close_device(device);
     }

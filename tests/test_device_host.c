@@ -10,44 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tv_buffer *make_on_host(tv_device *device, uint64_t size)
-{
-    tv_buffer *buffer = NULL;
-    CHECKED(tv_buffer_create_in(device, TV_ON_HOST, size, &buffer));
-    assert_int_equal(tv_buffer_size(buffer), size);
-    return buffer;
-}
-
-// ---------------------------------------------------------------------------------------- buffers
-
-static void buffers_keep_bytes(void **state)
-{
-    static const uint64_t sizes[] = {1, 255, 256, 4099, (UINT64_C(33) << 20) + 5};
-    (void)state;
-    for (size_t m = 0; m < 2; m++) {
-        tv_device *device = raw_open_device(raw_masks[m]);
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            uint64_t size = sizes[i], inner = size / 3;
-            uint8_t *written = tv_alloc(size, 1), *read = tv_alloc(size, 1);
-            tv_buffer *buffer = make_on_host(device, size);
-            for (uint64_t j = 0; j < size; j++)
-                written[j] = (uint8_t)(j * 11 + j / 253);
-            CHECKED(tv_buffer_write(buffer, 0, written, size));
-            memset(written + inner, 0x5A, inner);
-            CHECKED(tv_buffer_write(buffer, inner, written + inner, inner));
-            CHECKED(tv_buffer_read(buffer, 0, read, size));
-            assert_memory_equal(read, written, size);
-            memset(read, 0, size);
-            CHECKED(tv_buffer_peek(buffer, inner, read, inner));
-            assert_memory_equal(read, written + inner, inner);
-            tv_buffer_destroy(&buffer);
-            tv_free(written);
-            tv_free(read);
-        }
-        raw_close_device(device);
-    }
-}
-
 // Kernels read and write both memories in one dispatch, again and again.
 static void kernels_reach_both_memories(void **state)
 {
@@ -55,7 +17,7 @@ static void kernels_reach_both_memories(void **state)
     (void)state;
     for (size_t m = 0; m < RAW_MASK_COUNT; m++) {
         tv_device *device = raw_open_device(raw_masks[m]);
-        tv_buffer *x = make_on_host(device, N * sizeof(float));
+        tv_buffer *x = raw_make_buffer_in(device, TV_ON_HOST, N * sizeof(float));
         tv_buffer *y = raw_make_buffer(device, N * sizeof(float));
         tv_program *program = raw_make_program(device);
         float *ones = tv_alloc(N, sizeof *ones);
@@ -82,7 +44,7 @@ static void kernels_reach_both_memories(void **state)
 static void both_memories_are_counted_apart(void **state)
 {
     tv_device *device = raw_open_device("host=1M");
-    tv_buffer *none = NULL, *ours = make_on_host(device, (1 << 20) - 500);
+    tv_buffer *none = NULL, *ours = raw_make_buffer_in(device, TV_ON_HOST, (1 << 20) - 500);
     (void)state;
     assert_int_equal(device->allocated, 0);
     assert_int_equal(device->host_allocated, (1 << 20) - 500);
@@ -166,7 +128,6 @@ static void where_tensors_lie_changes_no_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buffers_keep_bytes),
         cmocka_unit_test(kernels_reach_both_memories),
         cmocka_unit_test(both_memories_are_counted_apart),
         cmocka_unit_test(where_tensors_lie_changes_no_bit),

@@ -28,12 +28,17 @@ void raw_close_device(tv_device *device)
     assert_null(device);
 }
 
-tv_buffer *raw_make_buffer(tv_device *device, uint64_t size)
+tv_buffer *raw_make_buffer_in(tv_device *device, tv_memory where, uint64_t size)
 {
     tv_buffer *buffer = NULL;
-    CHECKED(tv_buffer_create(device, size, &buffer));
+    CHECKED(tv_buffer_create_in(device, where, size, &buffer));
     assert_int_equal(tv_buffer_size(buffer), size);
     return buffer;
+}
+
+tv_buffer *raw_make_buffer(tv_device *device, uint64_t size)
+{
+    return raw_make_buffer_in(device, TV_ON_DEVICE, size);
 }
 
 tv_program *raw_make_program(tv_device *device)

@@ -30,6 +30,7 @@ void raw_close_device(tv_device *device);
 // Group setup: turns the validation layer on where it is installed.
 int raw_choose_validation(void **state);
 
+tv_buffer *raw_make_buffer_in(tv_device *device, tv_memory where, uint64_t size);
 tv_buffer *raw_make_buffer(tv_device *device, uint64_t size);
 void raw_assert_filled(tv_buffer *buffer, uint32_t n, float value); // with n floats of that value
 
