@@ -20,7 +20,6 @@ expect_error "a configuration that is not there" "[12]" "absent.yaml" \
 if "$program" doctor 2>&1 | grep -q "mpi .*not built in" || ! command -v mpirun >/dev/null; then
   cli_end
 fi
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
 
 ranks() { # COUNT ARG...
   local count=$1

@@ -39,8 +39,6 @@ fi
 
 # ------------------------------------------------------------------------------------ two ranks
 
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
-
 ranks() { # COUNT RUN SETTING...
   local count=$1 run=$2
   shift 2

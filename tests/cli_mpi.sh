@@ -20,8 +20,6 @@ if "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
 fi
 command -v mpirun >/dev/null || cli_skip "mpirun is missing"
 
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
-
 start_ranks() { # MPIRUN-ARGUMENT...
   status=0
   timeout 120 "${launch[@]}" "$@" >out 2>err </dev/null || status=$?

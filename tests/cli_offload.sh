@@ -85,7 +85,6 @@ if ! command -v mpirun >/dev/null || "$program" doctor 2>&1 | grep -q "mpi .*not
   cli_end
 fi
 export LP_NUM_THREADS=1
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
 train=("$program" train llama.yaml --quiet --share-device trainer.precision=bf16-mixed)
 host=trainer.offload_optimizer=true
 

@@ -146,6 +146,10 @@ make_config() { # NAME gpt2|llama
   } >"$1.yaml"
 }
 
+# Starts ranks on this machine, more of them than cores: "${launch[@]}" -n COUNT COMMAND...
+# shellcheck disable=SC2034 # used by those who source this
+launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
+
 # So many lines of the run's log say what a step sent, and that is what the formula says.
 # shellcheck disable=SC2317 # called by check
 as_promised() { # RUN LINES
