@@ -28,19 +28,21 @@ static tv_err make(tv_device *device, const tv_kernel_choice *choices, size_t co
     return tv_device_kernels(device, choices, count, &(tv_stages){hear, h});
 }
 
+// The last constant is one that these kernels do not have: so none was made when the device opened.
+#define MARKED(n) .constants = {0, 0, 0, n}
 static const tv_kernel_choice many[] = {
-    {.name = "fill"},
-    {.name = "add"},
-    {.name = "fill"},
-    {.name = "add", .constants = {0, 0, 0, 1}},
-    {.name = "gelu"},
-    {.name = "convert", .storage = {TV_TYPE_F16}},
-    {.name = "convert", .constants = {0, 0, 0, 1}},
-    {.name = "convert", .storage = {TV_TYPE_F32, TV_TYPE_BF16}},
-    {.name = "sumsq"},
-    {.name = "matmul_nn"},
-    {.name = "adamw"},
-    {.name = "embed"},
+    {.name = "fill", MARKED(1)},
+    {.name = "add", MARKED(1)},
+    {.name = "fill", MARKED(1)},
+    {.name = "add", MARKED(2)},
+    {.name = "gelu", MARKED(1)},
+    {.name = "convert", .storage = {TV_TYPE_F16}, MARKED(1)},
+    {.name = "convert", MARKED(1)},
+    {.name = "convert", .storage = {TV_TYPE_F32, TV_TYPE_BF16}, MARKED(1)},
+    {.name = "sumsq", MARKED(1)},
+    {.name = "matmul_nn", MARKED(1)},
+    {.name = "adamw", MARKED(1)},
+    {.name = "embed", MARKED(1)},
 };
 enum { MANY = sizeof many / sizeof *many, DIFFERENT = MANY - 1 };
 

@@ -143,8 +143,8 @@ typedef struct tv_cl_kernel {
 tv_err tv_cl_buffer_create(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
 void tv_cl_buffer_destroy(tv_buffer *buffer);
 tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
-// `size` bytes of the buffer from `offset` on as a memory object that the buffer owns.
-tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, uint64_t size, cl_mem *window);
+// The buffer from `offset` on as a memory object that the buffer owns.
+tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, cl_mem *window);
 tv_err tv_cl_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 tv_err tv_cl_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 

@@ -3,8 +3,8 @@
 // float. Constants: 1 and 2 the tile's size in M and N; 3 the device's matrix (M + 256 N + 65536 K)
 // and, from bits 24 and 28 on, the subgroups of a group along M and N; 4 the layout (TV_NT, ...), 4
 // where pitches and first columns go in eights, the step along K (a multiple of 16) and from bit 8
-// on the buffers: 2 need one barrier per step, 1 half of the memory. Groups (N / tile, M / tile),
-// numbered so that those at work together share rows of A and columns of B.
+// on how many steps are on their way in registers. Groups (N / tile, M / tile), numbered so that
+// those at work together share rows of A and columns of B.
 #version 460
 #pragma use_vulkan_memory_model
 #extension GL_KHR_shader_subgroup_basic : require
@@ -17,49 +17,12 @@ const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16 & 255;
 const uint SUBGROUPS_M = SHAPE >> 24 & 15, SUBGROUPS_N = SHAPE >> 28;
 const uint MY_M = TILE_M / SUBGROUPS_M, MY_N = TILE_N / SUBGROUPS_N; // of a subgroup
 const uint PARTS_M = MY_M / FM, PARTS_N = MY_N / FN;
-const uint TILE_K = LAYOUT & 0xF0, BUFFERS = LAYOUT >> 8;
+const uint TILE_K = LAYOUT & 0xF0, DEPTH = LAYOUT >> 8;
 const bool A_BY_K = LAYOUT % 4 == TN, B_BY_K = LAYOUT % 4 != NT, EIGHTS = (LAYOUT & 4) != 0;
 
-// Tiles in shared memory, in units of 8 elements; a row is one unit longer, which spreads banks.
-const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_UNITS = (A_BY_K ? TILE_M : TILE_K) / 8;
-const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_UNITS = (B_BY_K ? TILE_N : TILE_K) / 8;
-const uint A_PITCH = A_UNITS + 1, B_PITCH = B_UNITS + 1;
-const uint A_SIZE = A_ROWS * A_PITCH, B_SIZE = B_ROWS * B_PITCH;
-const uint A_MINE = A_ROWS * A_UNITS / gl_WorkGroupSize.x;
-const uint B_MINE = B_ROWS * B_UNITS / gl_WorkGroupSize.x;
-shared uvec4 tile_a[BUFFERS * A_SIZE];
-shared uvec4 tile_b[BUFFERS * B_SIZE];
+#include "tiles.h"
+
 shared float out_tile[SUBGROUPS_M * SUBGROUPS_N * FM * FN];
-
-SLOT(readonly, 0, uvec4, a8)
-SLOT(readonly, 0, uint16_t, a1)
-SLOT(readonly, 1, uvec4, b8)
-SLOT(readonly, 1, uint16_t, b1)
-
-// Eight elements of a row from `column` on; 0 beyond `columns`. `word(i)` is element i.
-#define EIGHT(one, eight, row, rows, column, columns, at)                                          \
-    uvec4 v = uvec4(0);                                                                            \
-    if (row < rows && EIGHTS && column + 8 <= columns)                                             \
-        v = eight[(at) / 8];                                                                       \
-    else if (row < rows)                                                                           \
-        [[unroll]] for (uint i = 0; i < 8; i++)                                                    \
-            if (column + i < columns)                                                              \
-                v[i / 2] |= uint(one[(at) + i]) << i % 2 * 16;                                     \
-    return v;
-
-uvec4 load_a(uint unit, uint m0, uint k)
-{
-    uint row = unit / A_UNITS + (A_BY_K ? k : m0), column = unit % A_UNITS * 8 + (A_BY_K ? m0 : k);
-    uint rows = A_BY_K ? p.u[2] : p.u[0], columns = A_BY_K ? p.u[0] : p.u[2];
-    EIGHT(a1, a8, row, rows, column, columns, row * p.u[3] + p.u[8] + column)
-}
-
-uvec4 load_b(uint unit, uint n0, uint k)
-{
-    uint row = unit / B_UNITS + (B_BY_K ? k : n0), column = unit % B_UNITS * 8 + (B_BY_K ? n0 : k);
-    uint rows = B_BY_K ? p.u[2] : p.u[1], columns = B_BY_K ? p.u[1] : p.u[2];
-    EIGHT(b1, b8, row, rows, column, columns, row * p.u[4] + p.u[9] + column)
-}
 
 // One element of C.
 void put(uint m, uint n, float x)
@@ -81,16 +44,16 @@ const int BY_ROWS = gl_CooperativeMatrixLayoutRowMajor;
 const int BY_COLUMNS = gl_CooperativeMatrixLayoutColumnMajor;
 #define PLACE(by_k, row, k, pitch) (by_k ? (k) * pitch + (row) / 8 : (row) * pitch + (k) / 8)
 
-// Adds the products of one step's tiles, which start at `a` and `b`.
-#define MULTIPLY(a, b)                                                                             \
+// Adds the products of one step's tiles.
+#define MULTIPLY                                                                             \
     [[unroll]] for (uint k = 0; k < TILE_K; k += FK) {                                             \
         coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];                            \
         [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                              \
-            coopMatLoad(x[i], tile_a, a + PLACE(A_BY_K, my_m + i * FM, k, A_PITCH), A_PITCH,       \
+            coopMatLoad(x[i], tile_a, PLACE(A_BY_K, my_m + i * FM, k, A_PITCH), A_PITCH,       \
                         A_BY_K ? BY_COLUMNS : BY_ROWS);                                            \
         [[unroll]] for (uint j = 0; j < PARTS_N; j++) {                                            \
             coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;                                 \
-            coopMatLoad(y, tile_b, b + PLACE(B_BY_K, my_n + j * FN, k, B_PITCH), B_PITCH,          \
+            coopMatLoad(y, tile_b, PLACE(B_BY_K, my_n + j * FN, k, B_PITCH), B_PITCH,          \
                         B_BY_K ? BY_ROWS : BY_COLUMNS);                                            \
             [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                          \
                 sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);               \
@@ -100,6 +63,7 @@ const int BY_COLUMNS = gl_CooperativeMatrixLayoutColumnMajor;
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x, part = gl_SubgroupID;
+    const uint M = p.u[0], N = p.u[1], K = p.u[2], pa = p.u[3], pb = p.u[4];
     const uvec2 first = first_of_tile();
     const uint m0 = first.x, n0 = first.y;
     const uint my_m = part / SUBGROUPS_N * MY_M, my_n = part % SUBGROUPS_N * MY_N;
@@ -107,29 +71,28 @@ void main()
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++)
         sum[i] = SUM(0.0);
 
-    uvec4 next_a[A_MINE], next_b[B_MINE]; // the next step's tile, on its way
+    uvec4 next_a[DEPTH][A_MINE], next_b[DEPTH][B_MINE]; // steps on their way
+    uint at_a[A_MINE], at_b[B_MINE];
     [[unroll]] for (uint i = 0; i < A_MINE; i++)
-        next_a[i] = load_a(i * lanes + lane, m0, 0);
+        at_a[i] = place(i * lanes + lane, A_UNITS, A_BY_K, m0, M, pa, p.u[8]);
     [[unroll]] for (uint i = 0; i < B_MINE; i++)
-        next_b[i] = load_b(i * lanes + lane, n0, 0);
-    uint which = 0;
-    for (uint k = 0; k < p.u[2]; k += TILE_K) {
-        if (BUFFERS == 1)
-            barrier();
-        [[unroll]] for (uint i = 0; i < A_MINE; i++) {
-            uint unit = i * lanes + lane;
-            tile_a[which * A_SIZE + unit / A_UNITS * A_PITCH + unit % A_UNITS] = next_a[i];
-            next_a[i] = load_a(unit, m0, k + TILE_K);
-        }
-        [[unroll]] for (uint i = 0; i < B_MINE; i++) {
-            uint unit = i * lanes + lane;
-            tile_b[which * B_SIZE + unit / B_UNITS * B_PITCH + unit % B_UNITS] = next_b[i];
-            next_b[i] = load_b(unit, n0, k + TILE_K);
-        }
-        barrier();
-        MULTIPLY(which * A_SIZE, which * B_SIZE)
-        which = BUFFERS - 1 - which;
+        at_b[i] = place(i * lanes + lane, B_UNITS, B_BY_K, n0, N, pb, p.u[9]);
+    [[unroll]] for (uint f = 0; f < DEPTH; f++) {
+        const uint k = f * TILE_K;
+        FETCH_BOTH(f)
     }
+    for (uint step = 0; step < K; step += DEPTH * TILE_K)
+        [[unroll]] for (uint f = 0; f < DEPTH; f++) {
+            const uint k = step + (f + DEPTH) * TILE_K;
+            if (step + f * TILE_K < K) {
+                barrier();
+                PUT_DOWN(tile_a, next_a[f], A_MINE, A_UNITS, A_PITCH)
+                PUT_DOWN(tile_b, next_b[f], B_MINE, B_UNITS, B_PITCH)
+                FETCH_BOTH(f)
+                barrier();
+                MULTIPLY
+            }
+        }
     const bool whole = m0 + TILE_M <= p.u[0] && n0 + TILE_N <= p.u[1] && p.u[6] == 0;
     const uint at = part * FM * FN;
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++) {

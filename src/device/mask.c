@@ -49,6 +49,9 @@ static const struct profile {
 #undef PROFILE
 };
 
+// The least that kernels for matrix units take: the smallest tile's subgroups and shared memory.
+enum { COOP_SUBGROUPS = 4, COOP_SHARED = 16384 };
+
 enum {
     MASK_ITEM_COUNT = sizeof mask_items / sizeof *mask_items,
     PROFILE_COUNT = sizeof profiles / sizeof *profiles
@@ -200,7 +203,9 @@ tv_err tv_mask_apply(const char *mask, tv_caps *caps)
             err = find_and_apply(item, &masked);
     }
     tv_free(items);
-    masked.coop = masked.coop && masked.f16 && masked.storage16 && masked.subgroup;
+    masked.coop = masked.coop && masked.f16 && masked.storage16 && masked.subgroup &&
+                  masked.max_group >= COOP_SUBGROUPS * masked.subgroup &&
+                  masked.shared_bytes >= COOP_SHARED;
     masked.coop2 = masked.coop2 && masked.coop;
     if (err == TV_OK)
         *caps = masked;

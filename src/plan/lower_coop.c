@@ -38,22 +38,22 @@ static const coop_kernel *find_kernel(const tv_lowering *lowering, const char *b
 // Tiles of a group, the fastest first. A smaller one keeps more of a wide device busy.
 typedef struct coop_tile {
     uint32_t m, n, k;
-    uint32_t lanes;                 // of a group, where it multiplies as a whole
-    uint32_t subgroups[2], buffers; // else: along M and N, and tiles of a step
+    uint32_t lanes;               // of a group, where it multiplies as a whole
+    uint32_t subgroups[2], depth; // else: along M and N, and steps on their way in registers
 } coop_tile;
 static const coop_tile tiles[] = {
     {128, 128, 64, 128, {0}, 0},  {64, 64, 64, 128, {0}, 0},    {64, 128, 64, 64, {0}, 0},
     {64, 256, 64, 128, {0}, 0},   {128, 256, 64, 256, {0}, 0},  {128, 128, 32, 0, {2, 2}, 2},
-    {128, 128, 32, 0, {2, 2}, 1}, {64, 64, 32, 0, {2, 2}, 2},   {64, 64, 32, 0, {2, 2}, 1},
-    {128, 256, 32, 0, {2, 4}, 1}, {256, 128, 32, 0, {4, 2}, 1},
+    {64, 64, 32, 0, {2, 2}, 2},   {128, 256, 32, 0, {2, 4}, 2}, {256, 128, 32, 0, {4, 2}, 2},
+    {128, 128, 32, 0, {2, 2}, 1},
 };
 enum {
     TILE_COUNT = sizeof tiles / sizeof *tiles,
     BUSY_GROUPS = 100
 }; // about as many as a wide device runs at once
 
-// Bytes of shared memory of a tile for subgroups: each buffer has a step's part of A and of B,
-// whose rows are longer by one unit of eight; and each subgroup hands on one matrix of its sums.
+// Bytes of shared memory of a tile for subgroups: a step's part of A and of B, whose rows are
+// longer by one unit of eight; and each subgroup hands on one matrix of its sums.
 static uint64_t shared_bytes(const tv_caps *caps, const coop_tile *tile, tv_layout layout)
 {
     uint64_t a_rows = layout == TV_TN ? tile->k : tile->m,
@@ -61,7 +61,7 @@ static uint64_t shared_bytes(const tv_caps *caps, const coop_tile *tile, tv_layo
     uint64_t a = a_rows * (tile->m * tile->k / a_rows / 8 + 1);
     uint64_t b = b_rows * (tile->n * tile->k / b_rows / 8 + 1);
     uint64_t sums = 4ull * (caps->coop_shape & 255) * (caps->coop_shape >> 8 & 255);
-    return tile->buffers * 16 * (a + b) + sums * tile->subgroups[0] * tile->subgroups[1];
+    return 16 * (a + b) + sums * tile->subgroups[0] * tile->subgroups[1];
 }
 
 static bool goes_in_eights(const tv_product *p)
@@ -89,7 +89,7 @@ static tv_kernel_choice choice_of(const tv_caps *caps, const coop_kernel *kernel
         .group = tile->subgroups[0] * tile->subgroups[1] * caps->subgroup,
         .constants = {tile->m, tile->n,
                       caps->coop_shape | tile->subgroups[0] << 24 | tile->subgroups[1] << 28,
-                      layout + tile->k + (tile->buffers << 8)}};
+                      layout + tile->k + (tile->depth << 8)}};
 }
 
 // The first tile that keeps a wide device busy comes first, or else the one with most groups.
@@ -124,7 +124,7 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
     for (size_t i = 0; i < TILE_COUNT && kernel && one_type; i++) {
         const coop_tile *tile = &tiles[i];
         if (kernel->whole_group != (tile->lanes > 0) ||
-            (tile->buffers && shared_bytes(caps, tile, p->layout) > caps->shared_bytes))
+            (tile->depth && shared_bytes(caps, tile, p->layout) > caps->shared_bytes))
             continue;
         tv_kernel_choice choice = choice_of(caps, kernel, tile, layout);
         if (choice.group <= caps->max_group)
