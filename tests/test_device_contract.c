@@ -52,7 +52,12 @@ static void keep_bytes(tv_device *device, tv_memory where, uint64_t size)
     memset(read, 0, size);
     CHECKED(tv_buffer_peek(buffer, inner, read, inner));
     assert_memory_equal(read, written + inner, inner);
+    memset(written + inner, 0x5A, inner);
+    CHECKED(tv_buffer_poke(buffer, inner, written + inner, inner));
+    CHECKED(tv_buffer_read(buffer, 0, read, size));
+    assert_memory_equal(read, written, size);
     CHECKED(tv_buffer_write(buffer, size, NULL, 0));
+    CHECKED(tv_buffer_poke(buffer, size, NULL, 0));
     tv_buffer_destroy(&buffer);
     assert_null(buffer);
     tv_free(written);

@@ -2,9 +2,11 @@
 #include "harness/raw.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 // A program that keeps the device busy for a while: `times` additions over `x` and `y`, a hundred
 // of which are long for a software driver.
@@ -12,7 +14,8 @@ enum { BUSY_N = 1 << 22 };
 
 static int long_for(const tv_device *device)
 {
-    return device->info.device_class == TV_CLASS_CPU ? 100 : 5000;
+    tv_device_class device_class = device->info.device_class;
+    return device_class == TV_CLASS_CPU ? 100 : device_class == TV_CLASS_DISCRETE ? 20000 : 5000;
 }
 
 static void keep_busy(tv_program *program, tv_buffer *x, tv_buffer *y, int times)
@@ -96,7 +99,7 @@ static void reading_beside_a_program(void **state)
             assert_true(seen[i] == 3);
         const float *host = tv_buffer_host(ready);
         assert_true(!host || host[N - 1] == 3);
-        if (host || device->backend->buffer_peek) {
+        if (host || device->info.caps.copy_queue) {
             size_t last = program->segment_count - 1;
             assert_int_equal(device->backend->program_wait(program, last, 0), TV_ETIMEOUT);
         }
@@ -105,6 +108,83 @@ static void reading_beside_a_program(void **state)
         tv_buffer_destroy(&ready);
         tv_buffer_destroy(&x);
         tv_buffer_destroy(&y);
+        raw_close_device(device);
+    }
+}
+
+// Of copies of COPIED floats, which is no whole number of pieces.
+enum { COPIED = (16 << 20) + 5 };
+
+// With TRIVIUM_TEST_TIMES=1: how long copies take on an idle device, and beside a program.
+static void tell_times(const char *mask, const double *idle, const double *beside, double program)
+{
+    if (getenv("TRIVIUM_TEST_TIMES"))
+        print_message("mask '%s': copies of %.1f MiB: read %.1f ms, written %.1f ms; beside a "
+                      "program of %.1f ms: read %.1f ms, written %.1f ms\n",
+                      mask, COPIED * sizeof(float) / 1048576.0, 1e3 * idle[0], 1e3 * idle[1],
+                      1e3 * program, 1e3 * beside[0], 1e3 * beside[1]);
+}
+
+// Reads `from`, which is to hold `expected`, and writes `next` to `to`.
+static void copy_both_ways(tv_buffer *from, float expected, tv_buffer *to, float next,
+                           double seconds[2])
+{
+    float *values = tv_alloc(COPIED, sizeof *values);
+    memset(values, 0, COPIED * sizeof *values); // or its pages are fetched in the copy
+    double start = tv_now_seconds();
+    CHECKED(tv_buffer_peek(from, 0, values, COPIED * sizeof *values));
+    seconds[0] = tv_now_seconds() - start;
+    for (size_t i = 0; i < COPIED; i++)
+        if (values[i] != expected)
+            fail_msg("element %zu is %g, not %g", i, (double)values[i], (double)expected);
+    for (size_t i = 0; i < COPIED; i++)
+        values[i] = next;
+    start = tv_now_seconds();
+    CHECKED(tv_buffer_poke(to, 0, values, COPIED * sizeof *values));
+    seconds[1] = tv_now_seconds() - start;
+    tv_free(values);
+}
+
+// `first` makes gradients and goes on; meanwhile they are read, and weights written for `second`,
+// which is run before `first` is over.
+static void copies_beside_a_program(void **state)
+{
+    static const char *const ways[] = {"", "no-copy-queue", "no-hostvisible",
+                                       "no-hostvisible,no-copy-queue,no-timeline"};
+    (void)state;
+    for (size_t m = 0; m < sizeof ways / sizeof *ways; m++) {
+        tv_device *device = raw_open_device(ways[m]);
+        tv_buffer *gradients = raw_make_buffer(device, COPIED * sizeof(float));
+        tv_buffer *weights = raw_make_buffer(device, COPIED * sizeof(float));
+        tv_buffer *sums = raw_make_buffer(device, COPIED * sizeof(float));
+        tv_buffer *x = raw_make_buffer(device, BUSY_N * sizeof(float));
+        tv_buffer *y = raw_make_buffer(device, BUSY_N * sizeof(float));
+        tv_program *first = raw_make_program(device), *second = raw_make_program(device);
+        double idle[2], beside[2];
+        raw_record(first, raw_fill(device, gradients, 0, COPIED, 3));
+        raw_record(first, raw_fill(device, x, 0, BUSY_N, 0));
+        tv_program_barrier(first);
+        tv_mark mark = tv_program_mark(first);
+        keep_busy(first, x, y, long_for(device));
+        raw_record(second, raw_add(device, gradients, weights, sums, COPIED));
+        CHECKED(tv_program_finish(first));
+        CHECKED(tv_program_finish(second));
+        raw_run_to_end(first);
+        copy_both_ways(gradients, 3, weights, 0, idle);
+        for (int i = 1; i <= 2; i++) {
+            CHECKED(tv_program_run(first));
+            CHECKED(tv_program_wait(first, mark, 0));
+            copy_both_ways(gradients, 3, weights, (float)i, beside);
+            CHECKED(tv_program_run(second));
+            CHECKED(tv_program_wait(second, TV_MARK_END, 0));
+            raw_assert_filled(sums, COPIED, (float)(3 + i));
+        }
+        tell_times(ways[m], idle, beside, tv_program_seconds(first));
+        tv_program_destroy(&first);
+        tv_program_destroy(&second);
+        tv_buffer *all[] = {gradients, weights, sums, x, y};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            tv_buffer_destroy(&all[i]);
         raw_close_device(device);
     }
 }
@@ -167,9 +247,8 @@ static void waiting_ends_in_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(marks_come_before_the_end),
-        cmocka_unit_test(reading_beside_a_program),
-        cmocka_unit_test(each_dispatch_is_timed),
+        cmocka_unit_test(marks_come_before_the_end), cmocka_unit_test(reading_beside_a_program),
+        cmocka_unit_test(copies_beside_a_program),   cmocka_unit_test(each_dispatch_is_timed),
         cmocka_unit_test(waiting_ends_in_time),
     };
     setenv("TRIVIUM_SELFTEST", "0", 1); // many devices are opened; test_device_selftest has it

@@ -13,6 +13,7 @@ static const tv_caps full = {
     .bf16 = true,
     .timeline = true,
     .host_visible = true,
+    .copy_queue = true,
     .texel = true,
     .cpu_kernels = true,
     .subgroup = 16,
@@ -33,6 +34,7 @@ static void assert_same(const tv_caps *a, const tv_caps *b)
     assert_int_equal(a->bf16, b->bf16);
     assert_int_equal(a->timeline, b->timeline);
     assert_int_equal(a->host_visible, b->host_visible);
+    assert_int_equal(a->copy_queue, b->copy_queue);
     assert_int_equal(a->texel, b->texel);
     assert_int_equal(a->cpu_kernels, b->cpu_kernels);
     assert_int_equal(a->subgroup, b->subgroup);
@@ -73,6 +75,7 @@ static void items(void **state)
     ITEM("no-storage16", storage16, false);
     ITEM("no-timeline", timeline, false);
     ITEM("no-hostvisible", host_visible, false);
+    ITEM("no-copy-queue", copy_queue, false);
     ITEM("no-texel", texel, false);
     ITEM("no-cpu-kernels", cpu_kernels, false);
     ITEM("no-subgroup", subgroup, 0);
@@ -128,7 +131,7 @@ static void profiles(void **state)
         assert_int_equal(tv_mask_apply(cases[i].mask, &caps), TV_OK);
         expected.storage16 = cases[i].storage16;
         expected.f16 = cases[i].f16;
-        expected.bf16 = expected.texel = expected.cpu_kernels = false;
+        expected.bf16 = expected.copy_queue = expected.texel = expected.cpu_kernels = false;
         expected.timeline = cases[i].timeline;
         expected.host_visible = cases[i].host_visible;
         expected.subgroup = cases[i].subgroup;

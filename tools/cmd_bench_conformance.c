@@ -220,13 +220,13 @@ static json_t *json_of_device(const tv_device_info *info)
 {
     const tv_caps *c = &info->caps;
     json_t *caps = json_pack(
-        "{s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:[I,I,I], s:I, s:I, s:I, s:f}",
+        "{s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:[I,I,I], s:I, s:I, s:I, s:f}",
         "storage16", c->storage16, "f16", c->f16, "bf16", c->bf16, "timeline", c->timeline,
-        "host_visible", c->host_visible, "texel", c->texel, "cpu_kernels", c->cpu_kernels,
-        "subgroup", (json_int_t)c->subgroup, "max_group", (json_int_t)c->max_group, "shared_bytes",
-        (json_int_t)c->shared_bytes, "max_groups", (json_int_t)c->max_groups[0],
-        (json_int_t)c->max_groups[1], (json_int_t)c->max_groups[2], "max_range",
-        (json_int_t)c->max_range, "max_alloc", (json_int_t)c->max_alloc, "memory",
+        "host_visible", c->host_visible, "copy_queue", c->copy_queue, "texel", c->texel,
+        "cpu_kernels", c->cpu_kernels, "subgroup", (json_int_t)c->subgroup, "max_group",
+        (json_int_t)c->max_group, "shared_bytes", (json_int_t)c->shared_bytes, "max_groups",
+        (json_int_t)c->max_groups[0], (json_int_t)c->max_groups[1], (json_int_t)c->max_groups[2],
+        "max_range", (json_int_t)c->max_range, "max_alloc", (json_int_t)c->max_alloc, "memory",
         (json_int_t)c->memory, "speed", c->speed);
     return json_pack("{s:s, s:I, s:s, s:s, s:s, s:o}", "backend", info->backend, "backend_index",
                      (json_int_t)info->index, "name", info->name, "vendor", info->vendor, "driver",

@@ -27,8 +27,8 @@ static const char help[] =
     "  --json         as a JSON array\n"
     "  --mask ITEMS   as if the devices were poorer (default: TRIVIUM_MASK): no-f16 no-bf16\n"
     "                 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline no-hostvisible\n"
-    "                 no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES group=N\n"
-    "                 subgroup=N speed=FRACTION, or the profile of a device:\n"
+    "                 no-copy-queue no-texel no-cpu-kernels range=BYTES alloc=BYTES shared=BYTES\n"
+    "                 group=N subgroup=N speed=FRACTION, or the profile of a device:\n"
     "                 profile=spec-minimum|gtx960|rx580|uhd620|v3d\n"
     "  --no-selftest  opens no device and runs nothing\n"
     "  --quiet        no hints on stderr\n";
@@ -59,6 +59,7 @@ static const struct ability {
      offsetof(tv_caps, coop2)},
     {"timeline", "timeline semaphores", "command buffers", offsetof(tv_caps, timeline)},
     {"host_visible", "host-visible memory", "host-visible memory", offsetof(tv_caps, host_visible)},
+    {"copy_queue", "a queue for copies", "a queue for copies", offsetof(tv_caps, copy_queue)},
     {"texel", "texel buffers", "texel buffers", offsetof(tv_caps, texel)},
     {"cpu_kernels", "kernels for CPUs", "kernels for CPUs", offsetof(tv_caps, cpu_kernels)},
 };
@@ -130,8 +131,9 @@ static const char *reads_text(const entry *e, char buffer[64])
 
 static const char *copies_text(const entry *e, char buffer[64])
 {
-    (void)buffer;
-    return e->used.host_visible ? "mapped device memory" : "staging buffers";
+    snprintf(buffer, 64, "%s%s", e->used.host_visible ? "mapped device memory" : "staging buffers",
+             e->used.copy_queue ? ", beside programs" : "");
+    return buffer;
 }
 
 static const char *segments_text(const entry *e, char buffer[64])

@@ -100,6 +100,7 @@ const tv_backend tv_backend_opencl = {
     .buffer_write = tv_cl_buffer_write,
     .buffer_read = tv_cl_buffer_read,
     .buffer_peek = tv_cl_buffer_peek,
+    .buffer_poke = tv_cl_buffer_poke,
     .kernel_find = tv_cl_kernel_find,
     .kernel_create = tv_cl_kernel_create,
     .kernel_destroy = tv_cl_kernel_destroy,

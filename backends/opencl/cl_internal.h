@@ -147,6 +147,7 @@ tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, 
 tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, cl_mem *window);
 tv_err tv_cl_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 tv_err tv_cl_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+tv_err tv_cl_buffer_poke(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 
 // cl_kernel.c
 const tv_kernel_code *tv_cl_kernel_find(const tv_device *device, const char *name);

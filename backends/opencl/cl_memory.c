@@ -145,15 +145,32 @@ tv_err tv_cl_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t 
     return unmap(buffer, mapped);
 }
 
-tv_err tv_cl_buffer_peek(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
+static tv_err prepare_copy_queue(tv_cl_device *device)
 {
-    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
-    tv_cl_device *device = device_of(buffer);
     cl_int status = CL_SUCCESS;
     if (!device->copy_queue)
         device->copy_queue =
             device->cl.clCreateCommandQueue(device->context, device->physical.handle, 0, &status);
-    TV_TRY(tv_cl_status(status, "clCreateCommandQueue"));
+    return tv_cl_status(status, "clCreateCommandQueue");
+}
+
+tv_err tv_cl_buffer_peek(tv_buffer *head, uint64_t offset, void *data, uint64_t size)
+{
+    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    tv_cl_device *device = device_of(buffer);
+    TV_TRY(prepare_copy_queue(device));
     return CL(device->cl.clEnqueueReadBuffer(device->copy_queue, buffer->memory, CL_TRUE, offset,
                                              size, data, 0, NULL, NULL));
+}
+
+// A blocking write may return when `data` is free again; what runs later in the other queue must
+// find it on the device.
+tv_err tv_cl_buffer_poke(tv_buffer *head, uint64_t offset, const void *data, uint64_t size)
+{
+    const tv_cl_buffer *buffer = (tv_cl_buffer *)head;
+    tv_cl_device *device = device_of(buffer);
+    TV_TRY(prepare_copy_queue(device));
+    TV_TRY(CL(device->cl.clEnqueueWriteBuffer(device->copy_queue, buffer->memory, CL_TRUE, offset,
+                                              size, data, 0, NULL, NULL)));
+    return CL(device->cl.clFinish(device->copy_queue));
 }

@@ -120,6 +120,7 @@ static void describe_caps(const tv_cl_api *cl, tv_cl_physical *physical)
     caps->storage16 = caps->f16 = true;
     caps->timeline = tv_cl_command_buffers_open(cl, physical->platform, device, &unused);
     caps->host_visible = ask32(cl, device, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    caps->copy_queue = true;
     caps->cpu_kernels = physical->info.device_class == TV_CLASS_CPU;
     caps->max_group = (uint32_t)tv_min_size(group, UINT32_MAX);
     caps->shared_bytes =

@@ -48,6 +48,23 @@ static tv_err find_physical(tv_vk_device *device, const tv_device_info *info)
     return err;
 }
 
+// One queue for programs and, where there is another one, one for copies. Returns of how many
+// families they are.
+static uint32_t ask_for_queues(const tv_vk_physical *physical, VkDeviceQueueCreateInfo queues[2])
+{
+    static const float priorities[2] = {1, 1};
+    bool apart = physical->copy_family != physical->queue_family;
+    queues[0] = (VkDeviceQueueCreateInfo){
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueFamilyIndex = physical->queue_family,
+        .queueCount = apart ? 1 : 1 + physical->copy_index,
+        .pQueuePriorities = priorities,
+    };
+    queues[1] = queues[0];
+    queues[1].queueFamilyIndex = physical->copy_family;
+    return apart ? 2 : 1;
+}
+
 // Features as the masked caps allow. An extension is only named where its version has it not.
 static tv_err create_device(tv_vk_device *device)
 {
@@ -90,18 +107,12 @@ static tv_err create_device(tv_vk_device *device)
     features.features.shaderStorageImageExtendedFormats = caps->texel;
     // The kernels of software drivers read past the end of texel windows and expect zeros.
     features.features.robustBufferAccess = device->physical.info.device_class == TV_CLASS_CPU;
-    float priority = 1;
-    VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-        .queueFamilyIndex = device->physical.queue_family,
-        .queueCount = 1,
-        .pQueuePriorities = &priority,
-    };
+    VkDeviceQueueCreateInfo queues[2];
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = chain,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
+        .queueCreateInfoCount = ask_for_queues(&device->physical, queues),
+        .pQueueCreateInfos = queues,
         .enabledExtensionCount = extension_count,
         .ppEnabledExtensionNames = extensions,
     };
@@ -133,7 +144,10 @@ tv_err tv_vk_open_handle(tv_vk_device *device)
     if (device->caps->timeline)
         device->wait_semaphores = device->vk.vkWaitSemaphores ? device->vk.vkWaitSemaphores
                                                               : device->vk.vkWaitSemaphoresKHR;
-    device->vk.vkGetDeviceQueue(device->handle, device->physical.queue_family, 0, &device->queue);
+    const tv_vk_physical *physical = &device->physical;
+    device->vk.vkGetDeviceQueue(device->handle, physical->queue_family, 0, &device->queue);
+    device->vk.vkGetDeviceQueue(device->handle, physical->copy_family, physical->copy_index,
+                                &device->copy_queue);
     return TV_OK;
 }
 
@@ -146,6 +160,10 @@ static tv_err open_parts(tv_vk_device *device, const tv_device_info *info)
     TV_TRY(find_physical(device, info));
     device->physical.info.caps = info->caps;
     device->caps = &device->physical.info.caps;
+    if (!device->caps->copy_queue) { // masked, maybe
+        device->physical.copy_family = device->physical.queue_family;
+        device->physical.copy_index = 0;
+    }
     TV_TRY(tv_vk_open_handle(device));
     return tv_vk_cache_open(device);
 }
@@ -188,6 +206,8 @@ const tv_backend tv_backend_vulkan = {
     .buffer_destroy = tv_vk_buffer_destroy,
     .buffer_write = tv_vk_buffer_write,
     .buffer_read = tv_vk_buffer_read,
+    .buffer_peek = tv_vk_buffer_read, // its queue is not that of programs where this is called
+    .buffer_poke = tv_vk_buffer_write,
     .buffer_host = tv_vk_buffer_host,
     .kernel_find = tv_vk_kernel_find,
     .kernel_create = tv_vk_kernel_create,

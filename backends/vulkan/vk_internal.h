@@ -7,7 +7,7 @@
 
 #include <volk.h>
 
-enum { VK_PHYSICAL_MAX = 64, VK_STAGING_BYTES = 32 << 20 };
+enum { VK_PHYSICAL_MAX = 64, VK_STAGING_BYTES = 8 << 20, VK_STAGING_COUNT = 2 };
 // Each slot as a storage buffer and as two texel buffers.
 enum { TV_VK_DESCRIPTORS_MAX = 3 * TV_MAX_BINDINGS };
 
@@ -40,6 +40,7 @@ typedef struct tv_vk_physical {
     VkPhysicalDeviceProperties properties;
     VkPhysicalDeviceMemoryProperties memory;
     uint32_t queue_family;
+    uint32_t copy_family, copy_index; // the queue for copies; queue 0 of queue_family runs programs
     uint32_t timestamp_bits;
     bool subgroup_control;      // VK_EXT_subgroup_size_control, or Vulkan 1.3
     bool require_subgroup_size; // the size has to be asked for per pipeline
@@ -71,6 +72,14 @@ typedef struct tv_vk_memory {
     uint8_t *mapped;             // NULL where the host does not see it
 } tv_vk_memory;
 
+// Host memory that copies go through, and what submitting one takes.
+typedef struct tv_vk_staging {
+    tv_vk_memory memory;
+    VkCommandBuffer commands;
+    VkFence fence;
+    bool busy; // with a copy that was submitted and not waited for
+} tv_vk_staging;
+
 typedef struct tv_vk_device {
     tv_device head;
     VkInstance instance;
@@ -81,16 +90,14 @@ typedef struct tv_vk_device {
     VkDevice handle;
     struct VolkDeviceTable vk;
     PFN_vkWaitSemaphores wait_semaphores; // NULL without timeline semaphores
-    VkQueue queue;
+    VkQueue queue, copy_queue;            // one and the same where the device has no other
     VkPipelineCache cache;
     size_t cache_loaded;     // bytes read from the disk
     pthread_mutex_t warming; // held by the thread whose kernel is being warmed on this device
     atomic_bool compiles;    // the latest one took as long as if it was new to the driver
     // Copies between host and device memory; made on first use.
-    tv_vk_memory staging;
+    tv_vk_staging staging[VK_STAGING_COUNT];
     VkCommandPool copy_pool;
-    VkCommandBuffer copy_commands;
-    VkFence copy_fence;
 } tv_vk_device;
 
 typedef struct tv_vk_buffer {
@@ -105,7 +112,7 @@ typedef struct tv_vk_kernel {
     VkPipeline pipeline;
 } tv_vk_kernel;
 
-// The handle, its functions and its queue, from `physical` and `caps`.
+// The handle, its functions and its queues, from `physical` and `caps`.
 tv_err tv_vk_open_handle(tv_vk_device *device);
 
 // A global memory barrier between two stages of one queue.

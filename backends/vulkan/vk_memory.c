@@ -71,11 +71,15 @@ static void free_memory(tv_vk_device *device, tv_vk_memory *memory)
 static tv_err make_memory(tv_vk_device *device, uint64_t size, VkBufferUsageFlags usage,
                           const memory_kind *kinds, size_t count, tv_vk_memory *memory)
 {
+    const uint32_t families[2] = {device->physical.queue_family, device->physical.copy_family};
+    bool apart = families[0] != families[1];
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = size,
         .usage = usage,
-        .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
+        .sharingMode = apart ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
+        .queueFamilyIndexCount = apart ? 2 : 0,
+        .pQueueFamilyIndices = families,
     };
     *memory = (tv_vk_memory){.size = size};
     TV_TRY(VK(device->vk.vkCreateBuffer(device->handle, &info, NULL, &memory->buffer)));
@@ -181,43 +185,52 @@ void tv_vk_buffer_destroy(tv_buffer *head)
 
 // ----------------------------------------------------------------------------------------- copies
 
-static tv_err make_copy_objects(tv_vk_device *device)
+static tv_err make_staging(tv_vk_device *device, tv_vk_staging *staging)
 {
-    VkCommandPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
-        .queueFamilyIndex = device->physical.queue_family,
-    };
-    TV_TRY(VK(device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &device->copy_pool)));
     VkCommandBufferAllocateInfo commands = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
         .commandPool = device->copy_pool,
         .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
         .commandBufferCount = 1,
     };
-    TV_TRY(
-        VK(device->vk.vkAllocateCommandBuffers(device->handle, &commands, &device->copy_commands)));
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    TV_TRY(VK(device->vk.vkCreateFence(device->handle, &fence, NULL, &device->copy_fence)));
     static const memory_kind kinds[] = {
         {VISIBLE | COHERENT | CACHED, 0}, {VISIBLE | COHERENT, 0}, {VISIBLE, 0}};
+    TV_TRY(VK(device->vk.vkAllocateCommandBuffers(device->handle, &commands, &staging->commands)));
+    TV_TRY(VK(device->vk.vkCreateFence(device->handle, &fence, NULL, &staging->fence)));
     return make_memory(device, VK_STAGING_BYTES,
                        VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT, kinds,
-                       3, &device->staging);
+                       3, &staging->memory);
+}
+
+static tv_err make_copy_objects(tv_vk_device *device)
+{
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags =
+            VK_COMMAND_POOL_CREATE_TRANSIENT_BIT | VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+        .queueFamilyIndex = device->physical.copy_family,
+    };
+    TV_TRY(VK(device->vk.vkCreateCommandPool(device->handle, &pool, NULL, &device->copy_pool)));
+    for (size_t i = 0; i < VK_STAGING_COUNT; i++)
+        TV_TRY(make_staging(device, &device->staging[i]));
+    return TV_OK;
 }
 
 void tv_vk_staging_finish(tv_vk_device *device)
 {
-    free_memory(device, &device->staging);
-    device->vk.vkDestroyFence(device->handle, device->copy_fence, NULL);
+    for (size_t i = 0; i < VK_STAGING_COUNT; i++) {
+        free_memory(device, &device->staging[i].memory);
+        device->vk.vkDestroyFence(device->handle, device->staging[i].fence, NULL);
+        device->staging[i] = (tv_vk_staging){0};
+    }
     device->vk.vkDestroyCommandPool(device->handle, device->copy_pool, NULL);
-    device->copy_fence = VK_NULL_HANDLE;
     device->copy_pool = VK_NULL_HANDLE;
 }
 
 static tv_err prepare_staging(tv_vk_device *device)
 {
-    if (device->staging.buffer)
+    if (device->copy_pool)
         return TV_OK;
     tv_err err = make_copy_objects(device);
     if (err != TV_OK)
@@ -225,43 +238,106 @@ static tv_err prepare_staging(tv_vk_device *device)
     return err;
 }
 
-static tv_err submit_copy(tv_vk_device *device)
+// What programs wrote is visible: the host has waited for it, on a fence or a semaphore, before it
+// submits this. So the barrier in front need not name their stages, which a queue that only copies
+// would not know.
+static tv_err start_copy(tv_vk_device *device, tv_vk_staging *staging, VkBuffer from, VkBuffer to,
+                         VkBufferCopy region)
 {
+    VkCommandBufferBeginInfo begin = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
+    };
     VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
         .commandBufferCount = 1,
-        .pCommandBuffers = &device->copy_commands,
+        .pCommandBuffers = &staging->commands,
     };
-    TV_TRY(VK(device->vk.vkQueueSubmit(device->queue, 1, &submit, device->copy_fence)));
-    VkResult result = device->vk.vkWaitForFences(device->handle, 1, &device->copy_fence, VK_TRUE,
+    TV_TRY(VK(device->vk.vkBeginCommandBuffer(staging->commands, &begin)));
+    tv_vk_barrier(device, staging->commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                  VK_ACCESS_MEMORY_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
+                  VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
+    device->vk.vkCmdCopyBuffer(staging->commands, from, to, 1, &region);
+    tv_vk_barrier(device, staging->commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
+                  VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_HOST_BIT,
+                  VK_ACCESS_HOST_READ_BIT);
+    TV_TRY(VK(device->vk.vkEndCommandBuffer(staging->commands)));
+    TV_TRY(VK(device->vk.vkQueueSubmit(device->copy_queue, 1, &submit, staging->fence)));
+    staging->busy = true;
+    return TV_OK;
+}
+
+// Waits for the copy that is on its way, if there is one.
+static tv_err end_copy(tv_vk_device *device, tv_vk_staging *staging)
+{
+    if (!staging->busy)
+        return TV_OK;
+    VkResult result = device->vk.vkWaitForFences(device->handle, 1, &staging->fence, VK_TRUE,
                                                  COPY_TIMEOUT_SECONDS * 1000000000ull);
     if (result == VK_TIMEOUT) // the copy may still write: nothing can be trusted any more
         return tv_fail(TV_ELOST, "%s: a copy was not done after %d s", device->physical.info.name,
                        COPY_TIMEOUT_SECONDS);
     TV_TRY(tv_vk_result(result, "vkWaitForFences"));
-    return VK(device->vk.vkResetFences(device->handle, 1, &device->copy_fence));
+    staging->busy = false;
+    return VK(device->vk.vkResetFences(device->handle, 1, &staging->fence));
 }
 
-static tv_err copy(tv_vk_device *device, VkBuffer from, uint64_t from_offset, VkBuffer to,
-                   uint64_t to_offset, uint64_t size)
+// Of a call that ended with `err`: no copy stays on its way, unless the device was lost.
+static tv_err end_copies(tv_vk_device *device, tv_err err)
 {
-    VkCommandBuffer commands = device->copy_commands;
-    VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-    };
-    VkBufferCopy region = {from_offset, to_offset, size};
-    TV_TRY(VK(device->vk.vkResetCommandPool(device->handle, device->copy_pool, 0)));
-    TV_TRY(VK(device->vk.vkBeginCommandBuffer(commands, &begin)));
-    tv_vk_barrier(
-        device, commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-        VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT,
-        VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT);
-    device->vk.vkCmdCopyBuffer(commands, from, to, 1, &region);
-    tv_vk_barrier(device, commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
-                  VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-    TV_TRY(VK(device->vk.vkEndCommandBuffer(commands)));
-    return submit_copy(device);
+    for (size_t i = 0; i < VK_STAGING_COUNT && err != TV_ELOST; i++) {
+        tv_err ended = end_copy(device, &device->staging[i]);
+        err = err == TV_OK || ended == TV_ELOST ? ended : err;
+    }
+    return err;
+}
+
+// Large copies go in pieces that take turns: the device copies one while the host moves another.
+typedef struct piece {
+    tv_vk_staging *staging;
+    uint64_t at, size;
+} piece;
+
+static piece piece_of(tv_vk_device *device, uint64_t size, uint64_t number)
+{
+    uint64_t at = number * VK_STAGING_BYTES;
+    return (piece){&device->staging[number % VK_STAGING_COUNT], at,
+                   tv_min_size(size - at, VK_STAGING_BYTES)};
+}
+
+static tv_err write_staged(tv_vk_device *device, const tv_vk_memory *memory, uint64_t offset,
+                           const uint8_t *data, uint64_t size)
+{
+    for (uint64_t i = 0; i < tv_div_up(size, VK_STAGING_BYTES); i++) {
+        piece p = piece_of(device, size, i);
+        const tv_vk_memory *staging = &p.staging->memory;
+        TV_TRY(end_copy(device, p.staging));
+        memcpy(staging->mapped, data + p.at, p.size);
+        TV_TRY(synchronize(device, staging, 0, p.size, true));
+        TV_TRY(start_copy(device, p.staging, staging->buffer, memory->buffer,
+                          (VkBufferCopy){0, offset + p.at, p.size}));
+    }
+    return TV_OK;
+}
+
+static tv_err read_staged(tv_vk_device *device, const tv_vk_memory *memory, uint64_t offset,
+                          uint8_t *data, uint64_t size)
+{
+    uint64_t count = tv_div_up(size, VK_STAGING_BYTES);
+    for (uint64_t i = 0; i <= count; i++) {
+        if (i < count) {
+            piece p = piece_of(device, size, i);
+            TV_TRY(start_copy(device, p.staging, memory->buffer, p.staging->memory.buffer,
+                              (VkBufferCopy){offset + p.at, 0, p.size}));
+        }
+        if (i > 0) {
+            piece p = piece_of(device, size, i - 1);
+            TV_TRY(end_copy(device, p.staging));
+            TV_TRY(synchronize(device, &p.staging->memory, 0, p.size, false));
+            memcpy(data + p.at, p.staging->memory.mapped, p.size);
+        }
+    }
+    return TV_OK;
 }
 
 tv_err tv_vk_buffer_write(tv_buffer *head, uint64_t offset, const void *data, uint64_t size)
@@ -273,13 +349,7 @@ tv_err tv_vk_buffer_write(tv_buffer *head, uint64_t offset, const void *data, ui
         return synchronize(device, memory, offset, size, true);
     }
     TV_TRY(prepare_staging(device));
-    for (uint64_t done = 0; done < size; done += VK_STAGING_BYTES) {
-        uint64_t part = tv_min_size(size - done, VK_STAGING_BYTES);
-        memcpy(device->staging.mapped, (const uint8_t *)data + done, part);
-        TV_TRY(synchronize(device, &device->staging, 0, part, true));
-        TV_TRY(copy(device, device->staging.buffer, 0, memory->buffer, offset + done, part));
-    }
-    return TV_OK;
+    return end_copies(device, write_staged(device, memory, offset, data, size));
 }
 
 void *tv_vk_buffer_host(tv_buffer *head)
@@ -300,11 +370,5 @@ tv_err tv_vk_buffer_read(tv_buffer *head, uint64_t offset, void *data, uint64_t 
         return TV_OK;
     }
     TV_TRY(prepare_staging(device));
-    for (uint64_t done = 0; done < size; done += VK_STAGING_BYTES) {
-        uint64_t part = tv_min_size(size - done, VK_STAGING_BYTES);
-        TV_TRY(copy(device, memory->buffer, offset + done, device->staging.buffer, 0, part));
-        TV_TRY(synchronize(device, &device->staging, 0, part, false));
-        memcpy((uint8_t *)data + done, device->staging.mapped, part);
-    }
-    return TV_OK;
+    return end_copies(device, read_staged(device, memory, offset, data, size));
 }

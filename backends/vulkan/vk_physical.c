@@ -246,6 +246,30 @@ static void describe_caps(const query *q, tv_vk_physical *physical)
     describe_subgroups(q, physical);
 }
 
+// Best are engines that only copy, then another queue like the one of programs, then any.
+static void find_copy_queue(const VkQueueFamilyProperties *families, uint32_t count,
+                            tv_vk_physical *physical)
+{
+    const VkQueueFlags plain =
+        VK_QUEUE_TRANSFER_BIT | VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_PROTECTED_BIT;
+    const VkQueueFlags other = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT; // these copy, too
+    uint32_t best = physical->queue_family;
+    bool twin = families[best].queueCount > 1, found = twin;
+    for (uint32_t i = 0; i < count; i++) {
+        VkQueueFlags flags = families[i].queueFlags;
+        bool copies_only = flags & VK_QUEUE_TRANSFER_BIT && !(flags & ~plain);
+        if (i != physical->queue_family && (copies_only || (!found && flags & other))) {
+            best = i;
+            found = true;
+        }
+        if (copies_only)
+            break;
+    }
+    physical->copy_family = best;
+    physical->copy_index = found && best == physical->queue_family;
+    physical->info.caps.copy_queue = found;
+}
+
 // A family without graphics is not held up by the desktop.
 static bool find_queue(tv_vk_physical *physical)
 {
@@ -263,6 +287,8 @@ static bool find_queue(tv_vk_physical *physical)
         if (!(flags & VK_QUEUE_GRAPHICS_BIT))
             break;
     }
+    if (found)
+        find_copy_queue(families, count, physical);
     return found;
 }
 

@@ -99,8 +99,10 @@ struct tv_backend {
     // No program is in flight during these two.
     tv_err (*buffer_write)(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
     tv_err (*buffer_read)(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
-    // The same beside programs in flight, which do not write the window; NULL: cannot be done.
+    // The same beside programs in flight, which do not write the window, or do not use it. Called
+    // only where caps.copy_queue says that it can be done.
     tv_err (*buffer_peek)(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+    tv_err (*buffer_poke)(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
     // The memory, where the host sees it at full speed without flushing; NULL: it never does.
     void *(*buffer_host)(tv_buffer *buffer);
 

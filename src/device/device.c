@@ -265,7 +265,7 @@ tv_err tv_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t s
     check_window(buffer, offset, data, size);
     tv_device *device = buffer->device;
     const uint8_t *host = tv_buffer_host(buffer);
-    if (!host && !device->backend->buffer_peek)
+    if (!host && !device->info.caps.copy_queue)
         return tv_buffer_read(buffer, offset, data, size);
     TV_TRY(tv_device_alive(device));
     if (host && size > 0)
@@ -274,6 +274,24 @@ tv_err tv_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t s
         return TV_OK;
     double since = tv_thread_seconds();
     tv_err err = device->backend->buffer_peek(buffer, offset, data, size);
+    tv_device_count_driver(device, since);
+    return tv_device_note(device, err);
+}
+
+tv_err tv_buffer_poke(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size)
+{
+    check_window(buffer, offset, data, size);
+    tv_device *device = buffer->device;
+    uint8_t *host = tv_buffer_host(buffer);
+    if (!host && !device->info.caps.copy_queue)
+        return tv_buffer_write(buffer, offset, data, size);
+    TV_TRY(tv_device_alive(device));
+    if (host && size > 0)
+        memcpy(host + offset, data, size);
+    if (host || size == 0)
+        return TV_OK;
+    double since = tv_thread_seconds();
+    tv_err err = device->backend->buffer_poke(buffer, offset, data, size);
     tv_device_count_driver(device, since);
     return tv_device_note(device, err);
 }

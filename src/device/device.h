@@ -54,6 +54,7 @@ typedef struct tv_caps {
     bool coop2;     // the same by NV_cooperative_matrix2
     bool timeline;  // Vulkan: timeline semaphores; OpenCL: command buffers
     bool host_visible; // device memory that the host can map
+    bool copy_queue;   // copies can run beside programs, in a queue of their own
     bool texel;        // reads through texel buffers are preferred (software drivers)
     bool cpu_kernels;  // kernels made for CPUs are preferred where there are any
     uint32_t subgroup; // lanes per subgroup if its size is known and sums and shuffles work, else 0
@@ -108,12 +109,12 @@ double tv_device_measured_rate(const tv_device *device);
 uint64_t tv_device_validation_messages(const tv_device *device);
 
 // Applies a mask: no-f16 no-bf16 no-coopmat no-coopmat2 no-storage16 no-subgroup no-timeline
-// no-hostvisible no-texel no-cpu-kernels range=BYTES alloc=BYTES host=BYTES shared=BYTES group=N
-// subgroup=N speed=FRACTION profile=NAME. TV_EUSAGE names the item that cannot be meant, or that
-// asks for more than the device has. A subgroup size cannot be chosen: subgroup=N only insists that
-// the device has N, and subgroup=0 is no-subgroup. A profile (profiles.def) lowers what the device
-// has to what a well-known one has, and never asks for more. On failure caps are unchanged. NULL is
-// no mask.
+// no-hostvisible no-copy-queue no-texel no-cpu-kernels range=BYTES alloc=BYTES host=BYTES
+// shared=BYTES group=N subgroup=N speed=FRACTION profile=NAME. TV_EUSAGE names the item that cannot
+// be meant, or that asks for more than the device has. A subgroup size cannot be chosen: subgroup=N
+// only insists that the device has N, and subgroup=0 is no-subgroup. A profile (profiles.def)
+// lowers what the device has to what a well-known one has, and never asks for more. On failure caps
+// are unchanged. NULL is no mask.
 tv_err tv_mask_apply(const char *mask, tv_caps *caps);
 
 // CPU seconds that the threads calling tv_buffer_* and tv_program_* have spent in the driver so
@@ -140,6 +141,9 @@ tv_err tv_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t s
 // Reads while programs run: the caller has waited for a mark behind which nothing in flight writes
 // the window. Where a device cannot copy beside a program, this waits like tv_buffer_read.
 tv_err tv_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+// Writes while programs run, none of which uses the window; what is run later sees it. Where a
+// device cannot copy beside a program, this waits like tv_buffer_write.
+tv_err tv_buffer_poke(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 
 // The buffer's memory itself, where the host reads and writes it as fast as its own; else NULL. The
 // rule of tv_buffer_peek holds for reading it, and for writing that nothing in flight uses it.

@@ -27,6 +27,7 @@ static const struct mask_item {
     {"no-storage16", MASK_OFF, offsetof(tv_caps, storage16)},
     {"no-timeline", MASK_OFF, offsetof(tv_caps, timeline)},
     {"no-hostvisible", MASK_OFF, offsetof(tv_caps, host_visible)},
+    {"no-copy-queue", MASK_OFF, offsetof(tv_caps, copy_queue)},
     {"no-texel", MASK_OFF, offsetof(tv_caps, texel)},
     {"no-cpu-kernels", MASK_OFF, offsetof(tv_caps, cpu_kernels)},
     {"no-subgroup", MASK_SUBGROUP, 0},

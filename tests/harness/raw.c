@@ -11,7 +11,7 @@ const char *const raw_masks[RAW_MASK_COUNT] = {
     "no-timeline",
     "no-texel",
     "no-subgroup,no-f16,no-storage16",
-    "no-hostvisible,no-timeline,no-texel,no-subgroup,no-f16,no-bf16,no-storage16",
+    "no-hostvisible,no-copy-queue,no-timeline,no-texel,no-subgroup,no-f16,no-bf16,no-storage16",
 };
 
 tv_device *raw_open_device(const char *mask)
