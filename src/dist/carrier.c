@@ -243,15 +243,7 @@ static void send_weights(tv_carrier *c, load *l)
         l->job = tv_worker_give(c->worker, gather, l);
 }
 
-static tv_err put(const tv_carrier *c, const tv_tensor *here, const uint8_t *from)
-{
-    uint8_t *host = tv_plan_host(c->plan, here);
-    if (!host)
-        return tv_plan_write_bytes(c->plan, here, 0, tv_tensor_count(here), from);
-    memcpy(host, from, (size_t)tv_tensor_bytes(here));
-    return TV_OK;
-}
-
+// While the section before it may still run.
 static tv_err put_weights(const tv_carrier *c, const load *l)
 {
     for (size_t i = 0; i < l->count; i++) {
@@ -260,7 +252,7 @@ static tv_err put_weights(const tv_carrier *c, const load *l)
         for (size_t k = 0; k < parcel->count; k++) {
             const tv_tensor *here = stand_in_for(l, parcel->weights[k]);
             if (here)
-                TV_TRY(put(c, here, at));
+                TV_TRY(tv_plan_poke_bytes(c->plan, here, 0, tv_tensor_count(here), at));
             at += tv_tensor_bytes(parcel->weights[k]);
         }
     }

@@ -446,6 +446,14 @@ tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint
     return tv_buffer_peek(buffer, offset, data, count * sizeof *data);
 }
 
+tv_err tv_plan_poke_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                          const void *data)
+{
+    uint64_t offset;
+    tv_buffer *buffer = window_of(plan, tensor, first, count, &offset);
+    return tv_buffer_poke(buffer, offset, data, count * tv_dtype_bytes(tensor->dtype));
+}
+
 void *tv_plan_host(tv_plan *plan, const tv_tensor *tensor)
 {
     uint64_t offset;

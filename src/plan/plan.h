@@ -87,6 +87,9 @@ tv_err tv_plan_wait_watch(tv_plan *plan, uint32_t watch);
 // The same as tv_plan_read of a float tensor, without waiting for what runs.
 tv_err tv_plan_peek(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
                     float *data);
+// The same as tv_plan_write_bytes, without waiting for what runs, which does not use the window.
+tv_err tv_plan_poke_bytes(tv_plan *plan, const tv_tensor *tensor, uint64_t first, uint64_t count,
+                          const void *data);
 // The elements themselves, where the host sees the device's memory as its own; else NULL. The same
 // rules hold as for tv_buffer_host.
 void *tv_plan_host(tv_plan *plan, const tv_tensor *tensor);
