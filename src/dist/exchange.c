@@ -13,6 +13,7 @@ typedef struct transport {
     float *gradients;
     uint8_t *weights;                    // as they lie in memory
     bool gradients_there, weights_there; // in the device's own memory
+    uint64_t job;                        // of the worker, which sums the gradients
 } transport;
 
 struct tv_exchange {
@@ -176,24 +177,36 @@ static tv_err put_gradients(const transport *t)
     return err;
 }
 
+// Has the worker sum a bucket.
+static void send_bucket(tv_exchange *e, size_t number)
+{
+    const tv_bucket *bucket = &e->buckets->buckets[number];
+    uint64_t whole = 0;
+    if (is_compressed(e))
+        whole = tv_worker_give(e->worker, tv_powersgd_sum,
+                               tv_powersgd_bucket(e->options.powersgd, number));
+    for (size_t i = 0; i < bucket->count; i++) {
+        transport *t = find_transport(e, &bucket->parcels[i]);
+        t->job = whole ? whole : tv_worker_give(e->worker, sum, t);
+    }
+}
+
+// What is summed goes back to the device while the worker sums what comes behind it.
 tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
 {
     tv_kept_error error = {.err = TV_OK};
     tv_error_keep(&error, err);
     for (size_t i = 0; i < e->buckets->bucket_count; i++) {
-        const tv_bucket *bucket = &e->buckets->buckets[i];
         if (error.err == TV_OK)
-            tv_error_keep(&error, fetch_bucket(e, bucket, pass));
-        if (is_compressed(e))
-            tv_worker_give(e->worker, tv_powersgd_sum, tv_powersgd_bucket(e->options.powersgd, i));
-        else
-            for (size_t p = 0; p < bucket->count; p++)
-                tv_worker_give(e->worker, sum, find_transport(e, &bucket->parcels[p]));
+            tv_error_keep(&error, fetch_bucket(e, &e->buckets->buckets[i], pass));
+        send_bucket(e, i);
     }
     e->ready = tv_now_seconds();
-    tv_error_keep(&error, tv_worker_wait(e->worker, 0));
-    for (size_t i = 0; i < e->buckets->parcel_count && error.err == TV_OK; i++)
-        tv_error_keep(&error, put_gradients(&e->transports[i]));
+    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
+        tv_error_keep(&error, tv_worker_wait(e->worker, e->transports[i].job));
+        if (error.err == TV_OK)
+            tv_error_keep(&error, put_gradients(&e->transports[i]));
+    }
     return tv_error_tell(&error);
 }
 
