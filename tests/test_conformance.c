@@ -1,6 +1,8 @@
 // The conformance suite's judgement, without a device: what is right passes, what is not does not.
 #include "base/memory.h"
 #include "conformance/conformance.h"
+#include "conformance/reference.h"
+#include "harness/cases.h"
 #include "harness/harness.h"
 
 #include <math.h>
@@ -139,6 +141,81 @@ static void test_gradients(void **state)
     }
 }
 
+// -------------------------------------------------------------------------------- large scores
+
+typedef enum fault { NONE, DROPPED_KEY, HALF_SCORES, COARSE_SCORES } fault;
+
+static float score_of(const tv_ref_query *query, uint32_t j, fault wrong)
+{
+    float s = 0, scale = 1 / sqrtf((float)query->size);
+    for (uint32_t d = 0; d < query->size; d++)
+        s += (float)query->q[d] * scale * (float)query->k[j * query->pitch + d];
+    if (wrong == HALF_SCORES)
+        s = tv_round_to(TV_F16, s);
+    if (wrong == COARSE_SCORES)
+        s *= 1 + (j % 2 ? 0x1p-18f : -0x1p-18f);
+    return wrong == DROPPED_KEY && j == 0 && query->last > 0 ? -1e30f : s;
+}
+
+// One query in floats, as a kernel computes it. o [size]; returns the logsumexp.
+static float attend(const tv_ref_query *query, float *o, fault wrong)
+{
+    float *p = tv_alloc(query->last + 1, sizeof *p), high = -INFINITY, sum = 0;
+    for (uint32_t j = 0; j <= query->last; j++) {
+        p[j] = score_of(query, j, wrong);
+        high = fmaxf(high, p[j]);
+    }
+    for (uint32_t j = 0; j <= query->last; j++)
+        sum += p[j] = expf(p[j] - high);
+    for (uint32_t d = 0; d < query->size; d++) {
+        o[d] = 0;
+        for (uint32_t j = 0; j <= query->last; j++)
+            o[d] += p[j] * (float)query->v[j * query->pitch + d];
+        o[d] /= sum;
+    }
+    tv_free(p);
+    return high + logf(sum);
+}
+
+static bool attention_is_good(const tv_case *row, tv_dtype storage, fault wrong)
+{
+    tv_trial t;
+    tv_trial_result result;
+    double most;
+    tv_trial_init(&t, row, storage);
+    perfect(&t, &result);
+    uint32_t time = row->size[1], heads = row->size[2], size = row->size[4];
+    for (uint32_t r = 0; r < row->size[0] * time; r++)
+        for (uint32_t h = 0; h < heads; h++) {
+            tv_ref_query query = tv_ref_query_of(&t, r, h);
+            float *o = result.outputs[0] + ((size_t)r * heads + h) * size;
+            result.outputs[1][(r / time * heads + h) * time + r % time] = attend(&query, o, wrong);
+            for (uint32_t d = 0; d < size; d++)
+                o[d] = tv_round_to(storage, o[d]);
+        }
+    bool good = is_good(&t, &result, &most);
+    tv_trial_result_finish(&result);
+    tv_trial_finish(&t);
+    return good;
+}
+
+// Scores of thousands, with several sets of random values: what floats lose of them is allowed,
+// what any fault does to them is not, even if it is only 64 times as much.
+static void test_large_scores(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 12 * TV_STORAGE_COUNT; seed++) {
+        tv_dtype storage = tv_storages[seed % TV_STORAGE_COUNT];
+        const tv_case row = tv_test_large_scores(seed);
+        assert_true(attention_is_good(&row, storage, NONE));
+        assert_false(attention_is_good(&row, storage, DROPPED_KEY));
+        assert_false(attention_is_good(&row, storage, HALF_SCORES));
+        assert_false(attention_is_good(&row, storage, COARSE_SCORES));
+    }
+}
+
+// ------------------------------------------------------------------------------------- the suite
+
 static void ignore(void *context, const tv_case *row, tv_dtype storage, size_t done, size_t total)
 {
     (void)row;
@@ -174,11 +251,9 @@ static void test_a_device_that_computes_nothing(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_units),
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_one_unit_off),
-        cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_a_device_that_computes_nothing),
+        cmocka_unit_test(test_units),        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_one_unit_off), cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_large_scores), cmocka_unit_test(test_a_device_that_computes_nothing),
     };
     TV_TEST_FILTER(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

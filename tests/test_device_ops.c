@@ -42,6 +42,24 @@ static void test_every_op_is_covered(void **state)
     }
 }
 
+// Attention with scores of thousands, in each flavour of the kernel.
+static void test_large_scores(void **state)
+{
+    static const char *const masks[] = {"", "no-texel,no-cpu-kernels"};
+    (void)state;
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
+        tv_device *device = tv_test_device(masks[m]);
+        size_t failed = 0;
+        assert_non_null(device);
+        for (uint32_t i = 0; i < 12 * TV_STORAGE_COUNT; i++) {
+            const tv_case row = tv_test_large_scores(i / TV_STORAGE_COUNT);
+            failed += !tv_test_case(device, &row, tv_storages[i % TV_STORAGE_COUNT], masks[m]);
+        }
+        assert_int_equal(failed, 0);
+        assert_true(tv_test_device_done(&device));
+    }
+}
+
 // --------------------------------------------------------------------------------------- in place
 
 // sequences, time, heads, of them rotated, head size. Forward and backward, what lies between x and
@@ -240,6 +258,7 @@ int main(int argc, char **argv)
 #include "graph/ops.def"
 #undef OP
         cmocka_unit_test(test_every_op_is_covered),
+        cmocka_unit_test(test_large_scores),
         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_many_updates),
         cmocka_unit_test(test_update_skips_what_is_not_finite),

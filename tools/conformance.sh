@@ -41,10 +41,10 @@ storage type.) AdamW without float masters rounds bf16 at random to one of the t
 may be off by one unit.
 
 What is allowed: a result is wrong (`!`) where an error is larger than the roundings of a sum of
-that length, the handful of functions around it, and the roundings to the storage type explain
-(`src/conformance/judge.c`, `stored.c`). Large values in the table that are not wrong are long sums,
-or results that cancel. `-`: nothing to compare; the op has no gradient, or it is covered by
-another.
+that length, the handful of functions around it, the roundings to the storage type and those of
+large scores in attention explain (`src/conformance/judge.c`, `stored.c`, `scores.c`). Large values
+in the table that are not wrong are long sums, or results that cancel. `-`: nothing to compare; the
+op has no gradient, or it is covered by another.
 
 END
 

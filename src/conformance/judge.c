@@ -2,6 +2,7 @@
 #include "conformance/judge.h"
 
 #include "base/memory.h"
+#include "conformance/scores.h"
 #include "conformance/stored.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ typedef struct limits {
     tv_bound stored; // inherited from 16-bit intermediates
     double rounding; // relative, of storing the tensor itself: 0 for floats
     double tiny;     // the same of values that are subnormal
+    double scores;   // rms of what roundings of scores move (scores.c)
+    double slack;    // what differences themselves may be off
 } limits;
 
 // The relative error that f32 arithmetic may have. A sum of n terms of random signs gathers
@@ -55,24 +58,27 @@ static limits limits_of(const tv_trial *t, const tv_tensor *tensor, double scale
                     .tiny = roundings * tv_ulp(tensor->dtype, 0) / 2};
 }
 
-// Of the root of the mean square of the errors; rms is that of what is wanted.
+// Of the root of the mean square of the errors; rms is that of what is wanted. Of scores and of the
+// other roundings the larger counts, not their sum, as each is twice what is expected.
 static double most_in_norm(const limits *l, double rms)
 {
-    return l->relative * l->scale + l->rounding * rms + l->tiny + l->stored.rms;
+    return fmax(l->relative * l->scale, l->scores) + l->rounding * rms + l->tiny + l->stored.rms;
 }
 
 // Of one element: its error may be several times the usual one, and a large element's is larger.
-static double most_of(const limits *l, double want)
+// For scores that is known of each element; twice it is six standard deviations.
+static double most_of(const limits *l, double want, double scores)
 {
-    return 8 * l->relative * fmax(l->scale, fabs(want)) + l->rounding * fabs(want) + l->tiny +
-           l->stored.most;
+    return fmax(8 * l->relative * fmax(l->scale, fabs(want)), 2 * scores) +
+           l->rounding * fabs(want) + l->tiny + l->stored.most + l->slack;
 }
 
 // Adds an element to the verdict. Not a number counts as infinitely far.
-static void compare(tv_verdict *v, const limits *l, size_t i, double got, double want, double slack)
+static void compare(tv_verdict *v, const limits *l, size_t i, double got, double want,
+                    double scores)
 {
     double error = fabs(got - want), unit = tv_ulp(l->unit, fmax(fabs(want), l->scale));
-    double limit = most_of(l, want) + slack;
+    double limit = most_of(l, want, scores);
     if (isnan(error))
         error = INFINITY;
     v->rms += error / unit * (error / unit);
@@ -123,22 +129,24 @@ static void free_outputs(double **y)
 }
 
 static tv_verdict judge_output(const tv_trial *t, uint32_t which, const tv_trial_result *result,
-                               const double *want)
+                               const double *want, const double *moved)
 {
     const float *got = result->outputs[which];
     const tv_tensor *tensor = t->outputs[which];
     size_t count = (size_t)tv_tensor_count(tensor);
-    double error = 0, norm = 0;
+    double error = 0, norm = 0, scores = 0;
     for (size_t i = 0; i < count; i++) {
         error += (got[i] - want[i]) * (got[i] - want[i]);
         norm += want[i] * want[i];
+        scores += moved[i] * moved[i];
     }
     double rms = sqrt(norm / (double)count);
     limits l =
         limits_of(t, tensor, fmax(rms, t->row->magnitude), tv_stored_in_output(t, which, result));
+    l.scores = sqrt(scores / (double)count);
     tv_verdict v = verdict_on(false, which, tensor, l.unit);
     for (size_t i = 0; i < count; i++)
-        compare(&v, &l, i, got[i], want[i], 0);
+        compare(&v, &l, i, got[i], want[i], moved[i]);
     finish(&v);
     double limit = most_in_norm(&l, rms);
     error = sqrt(norm > 0 ? error / (double)count : error);
@@ -187,7 +195,7 @@ static void judge_elements(const tv_trial *t, tv_verdict *v, const limits *l,
     for (size_t probe = 0; probe < PROBES && probe < leaf->count; probe++) {
         size_t i = leaf->count <= PROBES ? probe : tv_rng_below(&rng, (uint32_t)leaf->count);
         direction[i] = 1;
-        compare(v, l, i, gradient[i], difference(t, leaf, direction, y), 1e-9);
+        compare(v, l, i, gradient[i], difference(t, leaf, direction, y), 0);
         direction[i] = 0;
     }
     tv_free(direction);
@@ -247,6 +255,7 @@ static tv_verdict judge_gradient(const tv_trial *t, uint32_t which, const float 
     // What a gradient was added to is rounded, too, and has about the size of 1.
     double scale = fmax(fmax(rms, t->row->magnitude), leaf->prefill ? 1 : 0);
     limits l = limits_of(t, tensor, scale, tv_stored_in_gradient(t, which));
+    l.slack = 1e-9;
     v.unit = l.unit;
     judge_elements(t, &v, &l, gradient, y);
     judge_directions(t, &v, &l, gradient, rms, y);
@@ -260,10 +269,12 @@ static tv_verdict judge_gradient(const tv_trial *t, uint32_t which, const float 
 size_t tv_judge(const tv_trial *t, const tv_trial_result *result, tv_verdict verdicts[TV_VERDICTS])
 {
     size_t count = 0;
-    double **y = new_outputs(t);
+    double **y = new_outputs(t), **moved = new_outputs(t);
     t->row->reference(t, y);
+    tv_scores_move(t, moved);
     for (uint32_t i = 0; i < t->output_count; i++)
-        verdicts[count++] = judge_output(t, i, result, y[i]);
+        verdicts[count++] = judge_output(t, i, result, y[i], moved[i]);
+    free_outputs(moved);
     for (uint32_t i = 0; i < t->leaf_count; i++)
         if (result->gradients[i])
             verdicts[count++] = judge_gradient(t, i, result->gradients[i], y);

@@ -260,41 +260,60 @@ void tv_ref_mlp(const tv_trial *t, double *const *y)
     tv_free(h);
 }
 
-// One query over keys and values 0 to `last`, each `pitch` apart. Returns the scores' logsumexp.
-static double attend(const double *q, const double *k, const double *v, size_t pitch, uint32_t last,
-                     uint32_t size, double *o)
+double tv_ref_probabilities(const tv_ref_query *query, double *p)
 {
-    double *p = tv_alloc(last + 1, sizeof *p), high = -INFINITY, sum = 0;
-    for (uint32_t j = 0; j <= last; j++) {
-        for (uint32_t d = 0; d < size; d++)
-            p[j] += q[d] * k[j * pitch + d];
-        p[j] /= sqrt(size);
+    const double *q = query->q, *k = query->k;
+    double high = -INFINITY, sum = 0;
+    for (uint32_t j = 0; j <= query->last; j++) {
+        p[j] = 0;
+        for (uint32_t d = 0; d < query->size; d++)
+            p[j] += q[d] * k[j * query->pitch + d];
+        p[j] /= sqrt(query->size);
         high = fmax(high, p[j]);
     }
-    for (uint32_t j = 0; j <= last; j++)
+    for (uint32_t j = 0; j <= query->last; j++)
         sum += p[j] = exp(p[j] - high);
-    memset(o, 0, size * sizeof *o);
-    for (uint32_t j = 0; j <= last; j++)
-        for (uint32_t d = 0; d < size; d++)
-            o[d] += p[j] / sum * v[j * pitch + d];
-    tv_free(p);
+    for (uint32_t j = 0; j <= query->last; j++)
+        p[j] /= sum;
     return high + log(sum);
+}
+
+// o [size] = the values, weighted. Returns the scores' logsumexp.
+static double attend(const tv_ref_query *query, double *o)
+{
+    double *p = tv_alloc(query->last + 1, sizeof *p), lse = tv_ref_probabilities(query, p);
+    memset(o, 0, query->size * sizeof *o);
+    for (uint32_t j = 0; j <= query->last; j++)
+        for (uint32_t d = 0; d < query->size; d++)
+            o[d] += p[j] * query->v[j * query->pitch + d];
+    tv_free(p);
+    return lse;
+}
+
+tv_ref_query tv_ref_query_of(const tv_trial *t, uint32_t row, uint32_t head)
+{
+    uint32_t time = t->row->size[1], heads = t->row->size[2], kv_heads = t->row->size[3];
+    uint32_t size = t->row->size[4], batch = row / time, last = row % time;
+    size_t pitch = (size_t)(heads + 2 * kv_heads) * size;
+    const double *first = x_of(t, 0) + batch * time * pitch;
+    const double *k = first + (size_t)(heads + head / (heads / kv_heads)) * size;
+    return (tv_ref_query){.q = first + last * pitch + (size_t)head * size,
+                          .k = k,
+                          .v = k + (size_t)kv_heads * size,
+                          .pitch = pitch,
+                          .last = last,
+                          .size = size};
 }
 
 void tv_ref_attention(const tv_trial *t, double *const *y)
 {
-    uint32_t batch = t->row->size[0], time = t->row->size[1], heads = t->row->size[2];
-    uint32_t kv_heads = t->row->size[3], size = t->row->size[4];
-    size_t pitch = (size_t)(heads + 2 * kv_heads) * size;
-    for (uint32_t b = 0; b < batch; b++)
-        for (uint32_t h = 0; h < heads; h++)
-            for (uint32_t i = 0; i < time; i++) {
-                const double *first = x_of(t, 0) + b * time * pitch;
-                const double *k = first + (size_t)(heads + h / (heads / kv_heads)) * size;
-                y[1][(b * heads + h) * time + i] =
-                    attend(first + i * pitch + h * size, k, k + kv_heads * size, pitch, i, size,
-                           y[0] + ((size_t)(b * time + i) * heads + h) * size);
-            }
+    uint32_t time = t->row->size[1], heads = t->row->size[2], size = t->row->size[4];
+    for (uint32_t r = 0; r < t->row->size[0] * time; r++)
+        for (uint32_t h = 0; h < heads; h++) {
+            tv_ref_query query = tv_ref_query_of(t, r, h);
+            y[1][(r / time * heads + h) * time + r % time] =
+                attend(&query, y[0] + ((size_t)r * heads + h) * size);
+        }
 }
 
 void tv_ref_attention_cached(const tv_trial *t, double *const *y)
@@ -311,8 +330,13 @@ void tv_ref_attention_cached(const tv_trial *t, double *const *y)
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t h = 0; h < heads; h++) {
             size_t head = (size_t)(h / (heads / kv_heads)) * size;
-            attend(x_of(t, 0) + r * pitch + h * size, y[1] + head, y[2] + head, width, position + r,
-                   size, y[0] + ((size_t)r * heads + h) * size);
+            tv_ref_query query = {.q = x_of(t, 0) + r * pitch + h * size,
+                                  .k = y[1] + head,
+                                  .v = y[2] + head,
+                                  .pitch = width,
+                                  .last = position + r,
+                                  .size = size};
+            attend(&query, y[0] + ((size_t)r * heads + h) * size);
         }
 }
 

@@ -39,3 +39,13 @@ size_t tv_test_cases(tv_device *device, tv_op op, size_t every, const char *what
                 failed += !tv_test_case(device, &tv_cases[i], tv_storages[k], what);
     return failed;
 }
+
+tv_case tv_test_large_scores(uint32_t seed)
+{
+    size_t i = 0;
+    while (tv_cases[i].op != TV_OP_ATTENTION || tv_cases[i].spread == 0)
+        i++;
+    tv_case row = tv_cases[i];
+    row.size[TV_CASE_SIZES - 1] = seed; // attention has fewer sizes, but all seed its leaves
+    return row;
+}

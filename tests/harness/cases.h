@@ -12,4 +12,7 @@ bool tv_test_case(tv_device *device, const tv_case *row, tv_dtype storage, const
 // how many failed.
 size_t tv_test_cases(tv_device *device, tv_op op, size_t every, const char *what);
 
+// The row of ATTENTION whose inputs are spread, with other random values for each seed.
+tv_case tv_test_large_scores(uint32_t seed);
+
 #endif
