@@ -29,8 +29,9 @@ struct tv_args {
 #define TV_MATMUL_ACCUMULATE 1u
 #define TV_MATMUL_BIAS 2u
 
-// What the matmul kernels do to a finished sum s (constant 2) with a matrix `other` of the shape of
-// c: see epilogue.h.
+// What the matmul kernels do to a finished sum s (constant 4, from this bit on) with a matrix
+// `other` of the shape of c: see epilogue.h.
+#define TV_EPILOGUE_BIT 16
 #define TV_EPILOGUE_NONE 0u
 #define TV_EPILOGUE_GELU 1u      // c = gelu(s)
 #define TV_EPILOGUE_GELU_KEEP 2u // c = s, other = gelu(s)

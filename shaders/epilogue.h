@@ -1,9 +1,9 @@
-// What the matmul kernels do to a finished sum s, of that type, before it goes to c, as constant 2
-// says (args.h). `other` is a second matrix of the shape of c: get is its part at that place, and
-// put writes other_ there.
+// What the matmul kernels do to a finished sum s, of that type, before it goes to c, as the upper
+// half of their constant 4, LAYOUT, says (args.h). `other` is a second matrix of the shape of c:
+// get is its part at that place, and put writes other_ there.
 #include "gelu.h"
 
-TV_CONSTANT(2, EPILOGUE, TV_EPILOGUE_NONE)
+#define EPILOGUE (LAYOUT >> TV_EPILOGUE_BIT)
 
 #define FINISH(type, s, get, put)                                                                  \
     if (EPILOGUE == TV_EPILOGUE_GELU)                                                              \

@@ -1,4 +1,5 @@
 // How matmul.cl stores what it has summed.
+TV_CONSTANT(4, LAYOUT, 0)
 #include "epilogue.h"
 
 // Sixteen columns of a row of C, or those that there are.

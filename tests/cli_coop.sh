@@ -7,5 +7,5 @@ sha256sum --check --quiet spirv/SHA256SUMS || {
   exit 1
 }
 listed=$(sed -E 's/^[0-9a-f]+ +(\.\/)?//' spirv/SHA256SUMS | sort)
-present=$(printf '%s\n' *.comp *.h ../args.h spirv/*.spv | sort)
+present=$(printf '%s\n' *.comp *.h ../args.h ../epilogue.h ../gelu.h spirv/*.spv | sort)
 [ "$listed" = "$present" ] || { echo "spirv/SHA256SUMS does not list all files" >&2 && exit 1; }

@@ -1,15 +1,14 @@
 // matmul_cm2_*: C = A B through NV_cooperative_matrix2, whose matrices belong to a whole group.
 // Layouts, slots and arguments as matmul.k; a and b are of the 16-bit type, c of that type or
 // float. Constants: 1 to 3 the tile's size in M, N and K, 4 the layout (TV_NT, ...) plus 4 where
-// pitches and first columns go in eights. Groups (N / tile, M / tile), numbered so that those at
-// work together share rows of A and columns of B.
+// pitches and first columns go in eights, and the epilogue. Groups (N / tile, M / tile), numbered
+// so that those at work together share rows of A and columns of B.
 #version 460
 #pragma use_vulkan_memory_model
 #extension GL_NV_cooperative_matrix2 : require
 #include "product.h"
 
 layout(constant_id = 3) const uint TILE_K = 64;
-layout(constant_id = 4) const uint LAYOUT = 0;
 
 SLOT(readonly, 0, T, a)
 SLOT(readonly, 1, T, b)
@@ -25,6 +24,16 @@ float add_c16(const in uint row, const in uint column, const in float x, const i
 {
     uint m = min(m0 + row, p.u[0] - 1), n = min(n0 + column, p.u[1] - 1);
     return x + float(c16[m * p.u[5] + p.u[7] + n]);
+}
+
+float gelu(const in uint row, const in uint column, const in float x) { return GELU(x); }
+
+float times_slope(const in uint row, const in uint column, const in float x, const in uint m0,
+                  const in uint n0)
+{
+    uint m = min(m0 + row, p.u[0] - 1), n = min(n0 + column, p.u[1] - 1);
+    float v = get_other(m * p.u[5] + p.u[7] + n), s = LOGISTIC(v);
+    return x * SLOPE(v, s);
 }
 
 #define CLAMP gl_CooperativeMatrixClampModeConstantNV
@@ -56,10 +65,21 @@ float add_c16(const in uint row, const in uint column, const in float x, const i
         }                                                                                          \
     }
 
+// Writes sum, rounded where it goes to 16 bits, to c or other.
+#define STORE(type, to32, to16)                                                                    \
+    if (type == TV_TYPE_F32) {                                                                     \
+        coopMatStoreTensorNV(sum, to32, p.u[7], ct);                                               \
+    } else {                                                                                       \
+        coopMatPerElementNV(rounding, sum, nearest_each);                                          \
+        coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> rounded =           \
+            coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>(rounding);      \
+        coopMatStoreTensorNV(rounded, to16, p.u[7], ct);                                           \
+    }
+
 void main()
 {
     const uint M = p.u[0], N = p.u[1], K = p.u[2];
-    const bool eights = LAYOUT >= 4; // lets the compiler load 16 bytes at a time
+    const bool eights = (LAYOUT & 4) != 0; // lets the compiler load 16 bytes at a time
     const uint pa = eights ? p.u[3] & ~7u : p.u[3], pb = eights ? p.u[4] & ~7u : p.u[4];
     const uint oa = eights ? p.u[8] & ~7u : p.u[8], ob = eights ? p.u[9] & ~7u : p.u[9];
     const uvec2 first = first_of_tile();
@@ -86,20 +106,20 @@ void main()
     }
     tensorLayoutNV<2, CLAMP> ct =
         sliceTensorLayoutNV(MATRIX(CLAMP, M, N, p.u[5]), m0, TILE_M, n0, TILE_N);
-    const bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0;
-    if (C_TYPE == TV_TYPE_F32) {
-        if (accumulate) {
-            coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> before;
-            coopMatLoadTensorNV(before, c32, p.u[7], ct);
-            sum += before;
-        }
-        coopMatStoreTensorNV(sum, c32, p.u[7], ct);
-    } else {
-        if (accumulate)
-            coopMatPerElementNV(sum, sum, add_c16, m0, n0);
-        coopMatPerElementNV(sum, sum, nearest_each);
-        coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> rounded =
-            coopmat<T, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator>(sum);
-        coopMatStoreTensorNV(rounded, c16, p.u[7], ct);
+    coopmat<float, gl_ScopeWorkgroup, TILE_M, TILE_N, gl_MatrixUseAccumulator> rounding;
+    if ((p.u[6] & TV_MATMUL_ACCUMULATE) != 0 && C_TYPE == TV_TYPE_F32) {
+        coopMatLoadTensorNV(rounding, c32, p.u[7], ct);
+        sum += rounding;
+    } else if ((p.u[6] & TV_MATMUL_ACCUMULATE) != 0) {
+        coopMatPerElementNV(sum, sum, add_c16, m0, n0);
+    }
+    if (EPILOGUE == TV_EPILOGUE_GELU)
+        coopMatPerElementNV(sum, sum, gelu);
+    if (EPILOGUE == TV_EPILOGUE_GELU_GRAD)
+        coopMatPerElementNV(sum, sum, times_slope, m0, n0);
+    STORE(C_TYPE, c32, c16)
+    if (EPILOGUE == TV_EPILOGUE_GELU_KEEP) {
+        coopMatPerElementNV(sum, sum, gelu);
+        STORE(OTHER_TYPE, other32, other16)
     }
 }

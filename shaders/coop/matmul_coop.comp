@@ -3,8 +3,8 @@
 // float. Constants: 1 and 2 the tile's size in M and N; 3 the device's matrix (M + 256 N + 65536 K)
 // and, from bits 24 and 28 on, the subgroups of a group along M and N; 4 the layout (TV_NT, ...), 4
 // where pitches and first columns go in eights, the step along K (a multiple of 16) and from bit 8
-// on how many steps are on their way in registers. Groups (N / tile, M / tile), numbered so that
-// those at work together share rows of A and columns of B.
+// on how many steps are on their way in registers; then the epilogue. Groups (N / tile, M / tile),
+// numbered so that those at work together share rows of A and columns of B.
 #version 460
 #pragma use_vulkan_memory_model
 #extension GL_KHR_shader_subgroup_basic : require
@@ -12,32 +12,15 @@
 #include "product.h"
 
 layout(constant_id = 3) const uint SHAPE = 0x22101010;
-layout(constant_id = 4) const uint LAYOUT = 0x2040;
 const uint FM = SHAPE & 255, FN = SHAPE >> 8 & 255, FK = SHAPE >> 16 & 255;
 const uint SUBGROUPS_M = SHAPE >> 24 & 15, SUBGROUPS_N = SHAPE >> 28;
 const uint MY_M = TILE_M / SUBGROUPS_M, MY_N = TILE_N / SUBGROUPS_N; // of a subgroup
 const uint PARTS_M = MY_M / FM, PARTS_N = MY_N / FN;
-const uint TILE_K = LAYOUT & 0xF0, DEPTH = LAYOUT >> 8;
+const uint TILE_K = LAYOUT & 0xF0, DEPTH = LAYOUT >> 8 & 0xF;
 const bool A_BY_K = LAYOUT % 4 == TN, B_BY_K = LAYOUT % 4 != NT, EIGHTS = (LAYOUT & 4) != 0;
 
 #include "tiles.h"
-
 shared float out_tile[SUBGROUPS_M * SUBGROUPS_N * FM * FN];
-
-// One element of C.
-void put(uint m, uint n, float x)
-{
-    uint to = m * p.u[5] + p.u[7] + n;
-    if (m >= p.u[0] || n >= p.u[1])
-        return;
-    if ((p.u[6] & TV_MATMUL_BIAS) != 0)
-        x += BIAS_TYPE == TV_TYPE_F32 ? bias32[n] : float(bias16[n]);
-    const bool accumulate = (p.u[6] & TV_MATMUL_ACCUMULATE) != 0;
-    if (C_TYPE == TV_TYPE_F32)
-        c32[to] = accumulate ? c32[to] + x : x;
-    else
-        c16[to] = T(nearest(accumulate ? float(c16[to]) + x : x));
-}
 
 #define SUM coopmat<float, gl_ScopeSubgroup, FM, FN, gl_MatrixUseAccumulator>
 const int BY_ROWS = gl_CooperativeMatrixLayoutRowMajor;
@@ -45,15 +28,15 @@ const int BY_COLUMNS = gl_CooperativeMatrixLayoutColumnMajor;
 #define PLACE(by_k, row, k, pitch) (by_k ? (k) * pitch + (row) / 8 : (row) * pitch + (k) / 8)
 
 // Adds the products of one step's tiles.
-#define MULTIPLY                                                                             \
+#define MULTIPLY                                                                                   \
     [[unroll]] for (uint k = 0; k < TILE_K; k += FK) {                                             \
         coopmat<T, gl_ScopeSubgroup, FM, FK, gl_MatrixUseA> x[PARTS_M];                            \
         [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                              \
-            coopMatLoad(x[i], tile_a, PLACE(A_BY_K, my_m + i * FM, k, A_PITCH), A_PITCH,       \
+            coopMatLoad(x[i], tile_a, PLACE(A_BY_K, my_m + i * FM, k, A_PITCH), A_PITCH,           \
                         A_BY_K ? BY_COLUMNS : BY_ROWS);                                            \
         [[unroll]] for (uint j = 0; j < PARTS_N; j++) {                                            \
             coopmat<T, gl_ScopeSubgroup, FK, FN, gl_MatrixUseB> y;                                 \
-            coopMatLoad(y, tile_b, PLACE(B_BY_K, my_n + j * FN, k, B_PITCH), B_PITCH,          \
+            coopMatLoad(y, tile_b, PLACE(B_BY_K, my_n + j * FN, k, B_PITCH), B_PITCH,              \
                         B_BY_K ? BY_ROWS : BY_COLUMNS);                                            \
             [[unroll]] for (uint i = 0; i < PARTS_M; i++)                                          \
                 sum[i * PARTS_N + j] = coopMatMulAdd(x[i], y, sum[i * PARTS_N + j]);               \
@@ -93,7 +76,8 @@ void main()
                 MULTIPLY
             }
         }
-    const bool whole = m0 + TILE_M <= p.u[0] && n0 + TILE_N <= p.u[1] && p.u[6] == 0;
+    const bool whole = m0 + TILE_M <= p.u[0] && n0 + TILE_N <= p.u[1] && p.u[6] == 0 &&
+                       EPILOGUE == TV_EPILOGUE_NONE;
     const uint at = part * FM * FN;
     [[unroll]] for (uint i = 0; i < PARTS_M * PARTS_N; i++) {
         const uint m = m0 + my_m + i / PARTS_N * FM, n = n0 + my_n + i % PARTS_N * FN;

@@ -16,4 +16,4 @@ for source in *.comp; do
     "${SPIRV_VAL:-spirv-val}" --target-env vulkan1.3 "$output"
   done
 done
-sha256sum ./*.comp ./*.h ../args.h spirv/*.spv >spirv/SHA256SUMS
+sha256sum ./*.comp ./*.h ../args.h ../epilogue.h ../gelu.h spirv/*.spv >spirv/SHA256SUMS

@@ -96,8 +96,8 @@ void tv_leaf_set(tv_leaf *leaf, size_t i, float value);
 typedef struct tv_trial_result {
     float *outputs[TV_CASE_OUTPUTS];
     float *gradients[TV_CASE_LEAVES];
-    size_t dispatches;          // that the plan took
-    bool matrix_units_by_group; // where attention rounds what it multiplies: see stored.c
+    size_t dispatches; // that the plan took
+    bool matrix_units; // where attention rounds what it multiplies: see stored.c
 } tv_trial_result;
 
 // Plans and runs the trial twice. TV_EDATA if the two runs differ in any bit. *result needs

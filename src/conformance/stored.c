@@ -176,7 +176,7 @@ tv_bound tv_stored_in_output(const tv_trial *t, uint32_t output, const tv_trial_
 {
     if (is_mlp(t) && t->storage != TV_F32)
         return mlp(t, false, 0);
-    if (!result->matrix_units_by_group || t->storage == TV_F32 || output != 0 ||
+    if (!result->matrix_units || t->storage == TV_F32 || output != 0 ||
         t->row->op != TV_OP_ATTENTION)
         return (tv_bound){0, 0};
     const tv_leaf *qkv = &t->leaves[0];

@@ -238,7 +238,7 @@ tv_err tv_trial_run(const tv_trial *t, tv_device *device, tv_trial_result *resul
 {
     tv_plan *plan = NULL;
     tv_trial_result again = {0};
-    *result = (tv_trial_result){.matrix_units_by_group = tv_device_get_info(device)->caps.coop2};
+    *result = (tv_trial_result){.matrix_units = tv_device_get_info(device)->caps.coop};
     tv_err err;
     TV_GOTO(done, tv_plan_create(t->graph, device, &plan));
     TV_GOTO(done, run_once(t, plan, result));

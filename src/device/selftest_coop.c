@@ -21,6 +21,7 @@ enum {
     B_AT = 24576,
     BIAS_AT = 49152,
     C_AT = 49408,
+    OTHER_AT = 68352,
     BYTES = 68608
 };
 enum { GROUP_LANES = 128, GROUP_K = 64, SUBGROUPS_2_BY_2 = 2 << 24 | 2 << 28, STEP_32 = 32 + 256 };
@@ -52,8 +53,9 @@ static tv_dispatch product(const tv_caps *caps, tv_kernel_choice *choice, bool b
     return (tv_dispatch){.bindings = {{NULL, A_AT, 2 * M * K, TV_READ},
                                       {NULL, B_AT, 2 * N * K, TV_READ},
                                       {NULL, C_AT, 4 * M * N, TV_WRITE},
-                                      {NULL, BIAS_AT, 144, TV_READ}},
-                         .binding_count = 4,
+                                      {NULL, BIAS_AT, 144, TV_READ},
+                                      {NULL, OTHER_AT, 16, TV_WRITE}}, // of no epilogue
+                         .binding_count = 5,
                          .groups = {2, 2, 1},
                          .args.u = {M, N, K, K, K, N, TV_MATMUL_BIAS},
                          .work = 2.0 * M * N * K,

@@ -41,8 +41,8 @@ static void find_uses(fuser *f)
     }
 }
 
-// Kernels on matrix units and those of software drivers' subgroups have no epilogues, which would
-// not pay for the latter: see docs/dev/plan.md.
+// The kernels of software drivers' subgroups have no epilogues, which would not pay: see
+// docs/dev/plan.md.
 static bool takes_epilogues(const fuser *f, const tv_node *node)
 {
     if (node->op != TV_OP_MATMUL || node->attrs.accumulate || node->attrs.epilogue ||
@@ -51,7 +51,7 @@ static bool takes_epilogues(const fuser *f, const tv_node *node)
     bool halves = node->in[0]->dtype == node->in[1]->dtype && node->in[0]->dtype != TV_F32;
     bool units = halves && (f->caps->coop || f->caps->coop2);
     bool subgroups = f->caps->texel && f->caps->subgroup > 0;
-    return !units && !subgroups;
+    return units || !subgroups;
 }
 
 // The node of node n's phase that writes x, before n; else NULL.

@@ -22,12 +22,20 @@ static const coop_kernel kernels[] = {
     {"attention_dq", TV_BF16, "attention_dq_cm2_bf16", true},
     {"attention_dkv", TV_F16, "attention_dkv_cm2_f16", true},
     {"attention_dkv", TV_BF16, "attention_dkv_cm2_bf16", true},
+    {"attention", TV_F16, "attention_coop_f16", false},
+    {"attention", TV_BF16, "attention_coop_bf16", false},
+    {"attention_dq", TV_F16, "attention_dq_coop_f16", false},
+    {"attention_dq", TV_BF16, "attention_dq_coop_bf16", false},
+    {"attention_dkv", TV_F16, "attention_dkv_coop_f16", false},
+    {"attention_dkv", TV_BF16, "attention_dkv_coop_bf16", false},
 };
 
-static const coop_kernel *find_kernel(const tv_lowering *lowering, const char *base, tv_dtype type)
+static const coop_kernel *find_kernel(const tv_lowering *lowering, const char *base, tv_dtype type,
+                                      bool whole_group)
 {
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-        if (kernels[i].type == type && strcmp(kernels[i].base, base) == 0 &&
+        if (kernels[i].type == type && kernels[i].whole_group == whole_group &&
+            strcmp(kernels[i].base, base) == 0 &&
             tv_device_has_kernel(lowering->device, kernels[i].name))
             return &kernels[i];
     return NULL;
@@ -115,9 +123,12 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
 {
     const tv_caps *caps = lowering->caps;
     tv_dtype type = p->a->dtype;
-    const coop_kernel *kernel = find_kernel(lowering, "matmul", type);
+    const coop_kernel *kernel = find_kernel(lowering, "matmul", type, true);
+    if (!kernel)
+        kernel = find_kernel(lowering, "matmul", type, false);
     bool one_type = p->b->dtype == type && (p->c->dtype == type || p->c->dtype == TV_F32) &&
                     (!p->bias || p->bias->dtype == type || p->bias->dtype == TV_F32) &&
+                    (!p->other || p->other->dtype == type || p->other->dtype == TV_F32) &&
                     (p->members == 0 || begins_in_eights(p));
     uint32_t layout = p->layout + (goes_in_eights(p) ? 4 : 0);
     size_t count = 0;
@@ -137,16 +148,56 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
 
 // ------------------------------------------------------------------------------------ attention
 
-enum { ATTENTION_ROWS = 64, ATTENTION_LANES = 128 };
+enum { GROUP_ROWS = 64, GROUP_LANES = 128, GROUP_HEAD_MOST = 128 };
+enum { SUBGROUPS = 4, HEAD_LEAST = 32, HEAD_MOST = 256, LARGE_BLOCK = 64, LARGE_BLOCK_HEAD = 64 };
+
+// Bytes of shared memory of a group of subgroups (attention_coop.h): two blocks of the head's rows,
+// for each subgroup its rows of scores, rows longer by one unit, and two numbers for each row.
+static uint64_t attention_bytes(uint32_t head_size, uint32_t block, uint32_t rows)
+{
+    return 16ull * (2 * block * (head_size / 8 + 1) + rows * (block / 4 + 1)) +
+           8ull * (rows > block ? rows : block);
+}
+
+// Whether matrices of the device's shape cut up the head and a block, and lanes share out rows.
+static bool takes_block(const tv_caps *caps, uint32_t head_size, uint32_t block)
+{
+    uint32_t m = caps->coop_shape & 255, n = caps->coop_shape >> 8 & 255,
+             k = caps->coop_shape >> 16 & 255;
+    return head_size % n == 0 && head_size % k == 0 && block % n == 0 && block % k == 0 &&
+           head_size % 8 == 0 && caps->subgroup * 8 <= m * block &&
+           SUBGROUPS * caps->subgroup <= caps->max_group &&
+           attention_bytes(head_size, block, SUBGROUPS * m) <= caps->shared_bytes;
+}
+
+static bool attention_by_subgroups(const tv_lowering *lowering, const coop_kernel *kernel,
+                                   uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows)
+{
+    const tv_caps *caps = lowering->caps;
+    uint32_t block = head_size <= LARGE_BLOCK_HEAD ? LARGE_BLOCK : LARGE_BLOCK / 2;
+    while (block >= 16 && !takes_block(caps, head_size, block))
+        block /= 2;
+    if (!kernel || block < 16)
+        return false;
+    *rows = SUBGROUPS * (caps->coop_shape & 255);
+    *choice =
+        (tv_kernel_choice){.name = kernel->name,
+                           .group = SUBGROUPS * caps->subgroup,
+                           .constants = {head_size, block, caps->coop_shape | SUBGROUPS << 24, 1}};
+    return true;
+}
 
 bool tv_coop_attention(const tv_lowering *lowering, const char *base, const tv_tensor *qkv,
                        uint32_t head_size, tv_kernel_choice *choice, uint32_t *rows)
 {
-    const coop_kernel *kernel = find_kernel(lowering, base, qkv->dtype);
-    if (!kernel || head_size % 16 != 0 || head_size < 32 || head_size > 128)
+    const coop_kernel *kernel = find_kernel(lowering, base, qkv->dtype, true);
+    if (head_size < HEAD_LEAST || head_size > HEAD_MOST)
         return false;
-    *rows = ATTENTION_ROWS;
+    if (!kernel || head_size % 16 != 0 || head_size > GROUP_HEAD_MOST)
+        return attention_by_subgroups(lowering, find_kernel(lowering, base, qkv->dtype, false),
+                                      head_size, choice, rows);
+    *rows = GROUP_ROWS;
     *choice = (tv_kernel_choice){
-        .name = kernel->name, .group = ATTENTION_LANES, .constants = {head_size, ATTENTION_ROWS}};
+        .name = kernel->name, .group = GROUP_LANES, .constants = {head_size, GROUP_ROWS}};
     return true;
 }

@@ -111,7 +111,7 @@ static size_t add_families(const tv_lowering *lowering, const tv_product *p, boo
 size_t tv_product_variants(const tv_lowering *lowering, const tv_product *p,
                            tv_variant variants[TV_VARIANTS_MAX])
 {
-    size_t count = p->epilogue ? 0 : tv_coop_variants(lowering, p, variants);
+    size_t count = tv_coop_variants(lowering, p, variants);
     if (count == 0)
         count = add_families(lowering, p, false, variants);
     return count > 0 ? count : add_families(lowering, p, true, variants);
@@ -155,8 +155,7 @@ static void emit_product(tv_lowering *lowering, const tv_node *node, const tv_pr
                    first.c, first.a, first.b},
         .epilogue = p->epilogue,
         .work = 2.0 * p->m * p->n * p->k * members};
-    if (p->epilogue)
-        launch.choice.constants[1] = p->epilogue;
+    launch.choice.constants[3] |= p->epilogue << TV_EPILOGUE_BIT;
     if (v->packed)
         tv_pack_inputs(lowering, node, p, v, &launch);
     tv_emit(lowering, node, &launch);
