@@ -149,7 +149,8 @@ size_t tv_coop_variants(const tv_lowering *lowering, const tv_product *p,
 // ------------------------------------------------------------------------------------ attention
 
 enum { GROUP_ROWS = 64, GROUP_LANES = 128, GROUP_HEAD_MOST = 128 };
-enum { SUBGROUPS = 4, HEAD_LEAST = 32, HEAD_MOST = 256, LARGE_BLOCK = 64, LARGE_BLOCK_HEAD = 64 };
+enum { SUBGROUPS = 4, HEAD_LEAST = 32, HEAD_MOST = 256 };
+enum { SMALL_BLOCK = 16, LARGE_BLOCK = 64, LARGE_BLOCK_HEAD = 64 };
 
 // Bytes of shared memory of a group of subgroups (attention_coop.h): two blocks of the head's rows,
 // for each subgroup its rows of scores, rows longer by one unit, and two numbers for each row.
@@ -175,9 +176,11 @@ static bool attention_by_subgroups(const tv_lowering *lowering, const coop_kerne
 {
     const tv_caps *caps = lowering->caps;
     uint32_t block = head_size <= LARGE_BLOCK_HEAD ? LARGE_BLOCK : LARGE_BLOCK / 2;
-    while (block >= 16 && !takes_block(caps, head_size, block))
+    if (!kernel || !caps->coop)
+        return false;
+    while (block >= SMALL_BLOCK && !takes_block(caps, head_size, block))
         block /= 2;
-    if (!kernel || block < 16)
+    if (block < SMALL_BLOCK)
         return false;
     *rows = SUBGROUPS * (caps->coop_shape & 255);
     *choice =
