@@ -507,7 +507,7 @@ const tv_case tv_cases[] = {
     EXACT(ATTENTION, GRADIENT, attention, 1, 19, 2, 1, 128)
     EXACT(ATTENTION, FORWARD, attention, 1, 5, 2, 1, 256)
     EXACT(ATTENTION, GRADIENT, attention, 1, 64, 1, 1, 100)
-    EXACT(ATTENTION, GRADIENT, attention, 2, 150, 4, 2, 64)
+    EXACT(ATTENTION, GRADIENT, attention, 1, 140, 4, 1, 64)
     EXACT(ATTENTION, GRADIENT, attention, 1, 70, 2, 1, 48)
     EXACT(ATTENTION, GRADIENT, attention, 1, 140, 3, 1, 96)
     EXACT(ATTENTION, GRADIENT, attention, 1, 72, 1, 1, 256)
