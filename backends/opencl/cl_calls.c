@@ -10,7 +10,7 @@ static tv_err set_arguments(const tv_cl_device *device, const tv_dispatch *dispa
     for (cl_uint i = 0; i < slots; i++) {
         const tv_binding *binding = &dispatch->bindings[i];
         cl_mem window;
-        TV_TRY(tv_cl_buffer_window(binding->buffer, binding->offset, &window));
+        TV_TRY(tv_cl_buffer_window(binding->buffer, binding->offset, binding->size, &window));
         TV_TRY(CL(device->cl.clSetKernelArg(call, i, sizeof window, &window)));
     }
     return CL(device->cl.clSetKernelArg(call, slots, sizeof dispatch->args, &dispatch->args));

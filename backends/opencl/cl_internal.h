@@ -143,8 +143,13 @@ typedef struct tv_cl_kernel {
 tv_err tv_cl_buffer_create(tv_device *device, tv_memory where, uint64_t size, tv_buffer **buffer);
 void tv_cl_buffer_destroy(tv_buffer *buffer);
 tv_err tv_cl_buffer_write(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
-// The buffer from `offset` on as a memory object that the buffer owns.
-tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, cl_mem *window);
+// NVIDIA's driver 580.159.04 crashed in each release of a buffer of which two sub-buffers ended at
+// one byte, and in no other. A later one therefore ends a few bytes further on, in room that
+// buffers have to spare.
+enum { TV_CL_SPARE_BYTES = 4096 };
+// `size` bytes of the buffer from `offset` on, or a few more, as a memory object that the buffer
+// owns.
+tv_err tv_cl_buffer_window(tv_buffer *buffer, uint64_t offset, uint64_t size, cl_mem *window);
 tv_err tv_cl_buffer_read(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 tv_err tv_cl_buffer_peek(tv_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 tv_err tv_cl_buffer_poke(tv_buffer *buffer, uint64_t offset, const void *data, uint64_t size);

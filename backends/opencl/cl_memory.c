@@ -7,21 +7,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// A sub-buffer from there to the buffer's end. NVIDIA's driver crashes on release of sub-buffers
-// that overlap without one holding the other (580.159.04); these never do.
+// A sub-buffer; there is one for each place and size.
 struct tv_cl_window {
-    uint64_t offset;
+    uint64_t offset, size;
+    uint64_t end; // the sub-buffer's, not below offset + size
     cl_mem handle;
 };
 
 static tv_cl_device *device_of(const tv_cl_buffer *buffer)
 {
     return (tv_cl_device *)buffer->head.device;
-}
-
-static uint64_t padded(uint64_t size) // so that reads of whole vectors stay inside
-{
-    return tv_align_up(size, TV_BINDING_ALIGNMENT);
 }
 
 // Where buffers are concerned, all of these say that memory does not suffice.
@@ -32,21 +27,32 @@ static tv_err memory_status(cl_int status, const char *call)
     return full ? TV_EMEMORY : err;
 }
 
-tv_err tv_cl_buffer_window(tv_buffer *head, uint64_t offset, cl_mem *window)
+static bool is_end(const tv_cl_buffer *buffer, uint64_t end)
+{
+    for (size_t i = 0; i < buffer->window_count; i++)
+        if (buffer->windows[i].end == end)
+            return true;
+    return false;
+}
+
+tv_err tv_cl_buffer_window(tv_buffer *head, uint64_t offset, uint64_t size, cl_mem *window)
 {
     tv_cl_buffer *buffer = (tv_cl_buffer *)head;
     for (size_t i = 0; i < buffer->window_count; i++)
-        if (buffer->windows[i].offset == offset) {
+        if (buffer->windows[i].offset == offset && buffer->windows[i].size == size) {
             *window = buffer->windows[i].handle;
             return TV_OK;
         }
-    cl_buffer_region region = {offset, padded(head->size) - offset};
+    uint64_t end = offset + size;
+    while (is_end(buffer, end) && end < head->size + TV_CL_SPARE_BYTES)
+        end++;
+    cl_buffer_region region = {offset, end - offset};
     cl_int status;
     *window = device_of(buffer)->cl.clCreateSubBuffer(
         buffer->memory, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
     TV_TRY(tv_cl_status(status, "clCreateSubBuffer"));
     TV_RESERVE(buffer->windows, buffer->window_capacity, buffer->window_count + 1);
-    buffer->windows[buffer->window_count++] = (struct tv_cl_window){offset, *window};
+    buffer->windows[buffer->window_count++] = (struct tv_cl_window){offset, size, end, *window};
     return TV_OK;
 }
 
@@ -99,9 +105,10 @@ tv_err tv_cl_buffer_create(tv_device *head, tv_memory where, uint64_t size, tv_b
     tv_cl_device *device = (tv_cl_device *)head;
     bool host = where == TV_ON_HOST || device->caps->host_visible;
     cl_int status;
+    // Padded, so that reads of whole vectors stay inside, too.
     cl_mem memory = device->cl.clCreateBuffer(
-        device->context, CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0), padded(size), NULL,
-        &status);
+        device->context, CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0),
+        tv_align_up(size, TV_BINDING_ALIGNMENT) + TV_CL_SPARE_BYTES, NULL, &status);
     TV_TRY(memory_status(status, "clCreateBuffer"));
     tv_cl_buffer *made = tv_alloc(1, sizeof *made);
     *made = (tv_cl_buffer){.head.device = head, .memory = memory, .mapped = host};

@@ -129,7 +129,8 @@ static void describe_caps(const tv_cl_api *cl, tv_cl_physical *physical)
     // groups along y and z in 16.
     caps->max_groups[0] = group ? (uint32_t)(UINT32_MAX / group) : 0;
     caps->max_groups[1] = caps->max_groups[2] = 65535;
-    caps->max_alloc = whole_windows(ask64(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE));
+    uint64_t most = ask64(cl, device, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    caps->max_alloc = most > TV_CL_SPARE_BYTES ? whole_windows(most - TV_CL_SPARE_BYTES) : 0;
     caps->max_range = caps->max_alloc;
     caps->memory = (uint64_t)((double)ask64(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE) * MEMORY_SHARE);
     caps->speed = 1;
