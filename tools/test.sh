@@ -74,6 +74,17 @@ configure_and_build() { # folder option...
     cmake --build "$folder"
 }
 
+# The same with the compiled kernels of build/, where there is one: the C compiler does not change
+# them.
+build_beside() { # folder option...
+  local kernels=
+  if [ -f build/build.ninja ]; then
+    cmake --build build --target tv_kernels || return
+    kernels=$root/build/shaders
+  fi
+  configure_and_build "$@" "-DTV_KERNELS_FROM=$kernels"
+}
+
 # Runs ctest; leaves its counts in build/logs/STAGE.xml, its full output in build/logs/STAGE.full.
 run_tests() { # stage folder option...
   local stage=$1 folder=$2 status
@@ -99,17 +110,17 @@ stage_check() {
 }
 
 stage_clang() {
-  configure_and_build build-clang -DCMAKE_C_COMPILER=clang
+  build_beside build-clang -DCMAKE_C_COMPILER=clang
 }
 
 stage_bare() {
-  configure_and_build build-bare -DCMAKE_C_COMPILER=gcc -DTV_VULKAN=OFF -DTV_OPENCL=OFF \
+  build_beside build-bare -DCMAKE_C_COMPILER=gcc -DTV_VULKAN=OFF -DTV_OPENCL=OFF \
     -DTV_MPI=OFF && run_tests bare build-bare -L unit
 }
 
 stage_asan() {
   export ASAN_OPTIONS=detect_leaks=1
-  configure_and_build build-asan -DCMAKE_C_COMPILER=gcc -DTV_SANITIZE=ON &&
+  build_beside build-asan -DCMAKE_C_COMPILER=gcc -DTV_SANITIZE=ON &&
     run_tests asan build-asan -L unit
 }
 
@@ -117,14 +128,28 @@ stage_test() {
   run_tests test build
 }
 
+# In a folder of its own: ctest keeps one log in each.
+run_profile() { # NUMBER
+  local folder=$logs/profiles-$1.tests jobs=1
+  [ "$(nproc)" -le 2 ] || jobs=2
+  mkdir -p "$folder"
+  echo "subdirs(\"$root/build\")" >"$folder/CTestTestfile.cmake"
+  echo "==== ${PROFILES[$1 - 1]}"
+  TRIVIUM_MASK=${PROFILES[$1 - 1]} TRIVIUM_TEST_EVERY=3 run_tests "profiles-$1" "$folder" \
+    -j "$jobs" -L 'vulkan|opencl' -R "$PROFILE_TESTS"
+}
+
+# Two profiles at a time: a test compiles in one thread for most of its time.
 stage_profiles() {
-  local profile number=0 status=0
-  for profile in "${PROFILES[@]}"; do
-    number=$((number + 1))
-    echo "==== $profile"
-    TRIVIUM_MASK=$profile TRIVIUM_TEST_EVERY=3 run_tests "profiles-$number" build \
-      -L 'vulkan|opencl' -R "$PROFILE_TESTS" || status=1
+  local number status=0
+  for number in $(seq ${#PROFILES[@]}); do
+    [ "$number" -le 2 ] || wait -n || status=1
+    run_profile "$number" >"$logs/profiles-$number.log" 2>&1 &
   done
+  while [ -n "$(jobs -p)" ]; do
+    wait -n || status=1
+  done
+  cat "$logs"/profiles-?.log
   return "$status"
 }
 
