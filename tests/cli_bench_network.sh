@@ -17,9 +17,7 @@ expect_error "--verify of another suite" 2 "only the suite network has --verify"
 expect_error "a configuration that is not there" "[12]" "absent.yaml" \
   bench --suite network absent.yaml
 
-if "$program" doctor 2>&1 | grep -q "mpi .*not built in" || ! command -v mpirun >/dev/null; then
-  cli_end
-fi
+find_launch || cli_end
 
 ranks() { # COUNT ARG...
   local count=$1

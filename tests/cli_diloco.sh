@@ -33,9 +33,7 @@ expect_error "more fragments than weights" 2 "diloco.fragments=90: the model has
 expect "one rank, without mpirun" 0 train plain.yaml --quiet "${diloco[@]}" run_dir=one
 check "its exchanges are in the log" grep -q "diloco: round 3: 0 MB sent (formula 0)" one/log.txt
 
-if "$program" doctor 2>&1 | grep -q "mpi .*not built in" || ! command -v mpirun >/dev/null; then
-  cli_end
-fi
+find_launch || cli_end
 
 # ------------------------------------------------------------------------------------ two ranks
 

@@ -18,7 +18,7 @@ if "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
     trainer.max_nonfinite_steps=100
   cli_end
 fi
-command -v mpirun >/dev/null || cli_skip "mpirun is missing"
+find_launch || cli_skip "what starts ranks is missing"
 
 start_ranks() { # MPIRUN-ARGUMENT...
   status=0
@@ -187,10 +187,12 @@ for _ in $(seq 200); do
   [ -s stopped/metrics.jsonl ] && break
   sleep 0.1
 done
-kill -USR2 $!
+signal=USR2 # which MPICH does not pass on
+[ "${launch[0]}" = mpirun ] || signal=INT
+kill -"$signal" $!
 status=0
 wait $! || status=$?
-expect_failure "SIGUSR2 of mpirun" 75 "stopped on request"
+expect_failure "SIG$signal of ${launch[0]}" 75 "stopped on request"
 check "the stop left a checkpoint" "$program" inspect stopped
 check "the table of ranks" grep -Eq " 1  $(hostname) +null .* 32-true .* 2 of 4\$" stopped/log.txt
 
@@ -237,6 +239,15 @@ start_ranks -n 1 "${one[@]}" : -n 1 env TRIVIUM_FAULT=lost:20 "${one[@]}"
 expect_failure "a device lost on rank 1" 75 "rank 1 on .*lost"
 
 export SLURM_NTASKS=4
+expect_error "a task of Slurm without srun" 1 "Slurm has 4 tasks.*mpirun" train plain.yaml --quiet
+export SLURM_STEP_ID=0
 expect_error "srun without PMIx" 1 "Slurm has 4 tasks.*mpirun" train plain.yaml --quiet
-unset SLURM_NTASKS
+unset SLURM_NTASKS SLURM_STEP_ID
+if [ "${launch[0]}" = mpirun ]; then
+  export PMI_RANK=0 PMI_SIZE=2
+else
+  export OMPI_COMM_WORLD_SIZE=2
+fi
+expect_error "the launcher of another MPI" 1 "one of 2 ranks.*this build has .*MPI" \
+  train plain.yaml --quiet
 cli_end

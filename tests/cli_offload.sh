@@ -80,7 +80,7 @@ check "no run was begun" test ! -e none
 
 # ----------------------------------------------------------------------------------------- ranks
 
-if ! command -v mpirun >/dev/null || "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
+if ! find_launch; then
   echo "skipped: ranks, for want of MPI"
   cli_end
 fi

@@ -33,9 +33,7 @@ need "$program" train plain.yaml --quiet run_dir=alone
 expect "one rank, without mpirun" 0 train plain.yaml --quiet "${compressed[@]}" run_dir=one
 check "whose gradients do not travel" diff <(metrics_of alone) <(metrics_of one)
 
-if "$program" doctor 2>&1 | grep -q "mpi .*not built in" || ! command -v mpirun >/dev/null; then
-  cli_end
-fi
+find_launch || cli_end
 
 # --------------------------------------------------------------------------------- several ranks
 

@@ -145,8 +145,8 @@ expect_error "memory needs a configuration" 2 "needs a CONFIG" train --print-mem
 
 # ------------------------------------------------------------------------------------------- ranks
 
-if command -v mpirun >/dev/null && ! "$program" doctor 2>&1 | grep -q "mpi .*not built in"; then
-  launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp" -n 2)
+if find_launch; then
+  launch+=(-n 2)
   export LP_NUM_THREADS=1
   two=(trainer.micro_batch_size=2 trainer.log_every_n_steps=1)
   need "$program" train run.yaml "${short[@]}" run_dir=one "${too_high[@]}" "${two[@]}"

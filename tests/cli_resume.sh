@@ -283,6 +283,11 @@ wait_until reached plain 3
 end_child INT INT
 check "a second SIGINT ends at once" test "$status" = 130 -o "$status" = 75
 rm -rf plain
+start plain "${accumulate[@]}" trainer.max_steps=1000000 trainer.checkpoint_every_n_steps=0
+wait_until reached plain 3
+end_child TERM TERM # as Slurm does
+check "a second SIGTERM changes nothing" test "$status" = 75
+rm -rf plain
 start plain "${accumulate[@]}" trainer.max_steps=1000000
 wait_until reached plain 3
 kill -s STOP "$child" # both arrive before it runs again

@@ -15,6 +15,8 @@
 # One line for each run: the way, MB that rank 0 sends in the last step, validation loss, and its
 # ratio to the first run's.
 set -euo pipefail
+# shellcheck source=tests/harness/cli.sh
+. "$(dirname "$0")/../tests/harness/cli.sh"
 
 usage() {
   sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
@@ -44,6 +46,7 @@ text=$1
 read -r layers heads width context batch <<<"$sizes"
 [ -n "$batch" ] || usage
 
+find_launch || { echo "compression.sh: $program has no MPI, or no mpirun is there" >&2 && exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export LP_NUM_THREADS=${LP_NUM_THREADS:-1} # ranks share the cores
@@ -64,8 +67,8 @@ train() { # WAY
     settings=(trainer.gradient_compression=powersgd "trainer.powersgd_rank=${1%@*}"
       "trainer.powersgd_start_step=${1#*@}")
   fi
-  mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp -n "$ranks" \
-    "$program" train "$folder/train.yaml" --quiet --share-device --device "$device" \
+  "${launch[@]}" -n "$ranks" "$program" train "$folder/train.yaml" --quiet --share-device \
+    --device "$device" \
     run_dir="$folder/$1" "${settings[@]}" >&2 </dev/null
 }
 

@@ -16,6 +16,8 @@
 # One line for each kind of run: tokens/s of the median step and, for both ranks, the ratio to the
 # sum of both alone; of several rounds the median, and the ratio of each. Needs mpirun and taskset.
 set -euo pipefail
+# shellcheck source=tests/harness/cli.sh
+. "$(dirname "$0")/../tests/harness/cli.sh"
 
 usage() {
   sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
@@ -47,6 +49,7 @@ read -r global micro <<<"$batch"
 if [ $# != 0 ] || [ -z "$context" ] || [ -z "$micro" ]; then usage; fi
 
 program=$(realpath "$program")
+find_launch || { echo "mixed_speed.sh: $program has no MPI, or no mpirun is there" >&2 && exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -91,8 +94,7 @@ both() { # RUN BALANCE
   rank "$first_core" 1 "$1" "trainer.balance=$2"
   local first=("${command[@]}")
   rank "$second_core" "$fraction" "$1" "trainer.balance=$2"
-  mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp \
-    -n 1 "${first[@]}" : -n 1 "${command[@]}" >&2 </dev/null
+  "${launch[@]}" -n 1 "${first[@]}" : -n 1 "${command[@]}" >&2 </dev/null
   tokens_per_second "$1"
 }
 

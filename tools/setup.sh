@@ -9,7 +9,8 @@ usage: tools/setup.sh [--tests] [--golden]
 Installs the packages that building Trivium needs: with apt on Debian and Ubuntu; on Fedora and
 Arch it prints the command. Only what is missing is installed, so a second run needs no network.
 
-  --tests   also what only the tests need: validation layers, PoCL, cmocka, shellcheck, iproute2
+  --tests   also what only the tests need: validation layers, PoCL, cmocka, MPICH,
+            shellcheck, iproute2
   --golden  also PyTorch, which wrote the golden files of the tests
 TEXT
 }
@@ -18,7 +19,9 @@ TEXT
 build_apt=(cmake ninja-build gcc libc6-dev clang pkg-config libvulkan-dev libvulkan-volk-dev glslc
   spirv-tools mesa-vulkan-drivers libyaml-dev libjansson-dev libpng-dev libcairo2-dev libxxhash-dev
   opencl-headers ocl-icd-libopencl1 libopenmpi-dev openmpi-bin openssh-client)
-tests_apt=(vulkan-validationlayers pocl-opencl-icd libcmocka-dev shellcheck git iproute2 hostname)
+# MPICH stands beside Open MPI, which stays what mpicc and mpirun are.
+tests_apt=(vulkan-validationlayers pocl-opencl-icd libcmocka-dev shellcheck git iproute2 hostname
+  mpich libmpich-dev)
 golden_apt=(python3-torch)
 
 tests=false

@@ -1,4 +1,4 @@
-// Stop requests: the first signal sets a flag and gives the next one its default effect back.
+// Stop requests: a signal sets a flag; the first SIGINT gives the next one its default effect back.
 #include "base/stop.h"
 
 #include <signal.h>
@@ -9,7 +9,7 @@ static volatile sig_atomic_t stop_flag;
 
 static void on_signal(int number)
 {
-    (void)number; // SA_RESETHAND: the next one has its default effect
+    (void)number;
     stop_flag = 1;
 }
 
@@ -19,9 +19,11 @@ void tv_stop_install(void)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    action.sa_flags = (int)(SA_RESTART | SA_RESETHAND);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        // Slurm sends SIGTERM twice, and means once.
+        action.sa_flags = (int)(SA_RESTART | (signals[i] == SIGINT ? SA_RESETHAND : 0));
         sigaction(signals[i], &action, NULL);
+    }
 }
 
 bool tv_stop_requested(void)

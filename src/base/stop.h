@@ -1,4 +1,4 @@
-// Stop requests: SIGINT, SIGTERM and SIGUSR2 ask a run to save and end; a second one ends it at
+// Stop requests: SIGINT, SIGTERM and SIGUSR2 ask a run to save and end; a second SIGINT ends it at
 // once.
 #ifndef TV_BASE_STOP_H
 #define TV_BASE_STOP_H

@@ -55,18 +55,53 @@ static bool is_launched(void)
     return variable("SLURM_NTASKS") > 1;
 }
 
-static tv_err open_link(tv_comm *c)
+// Processes that the launcher nearest to this one says it started, and how it says so. The others'
+// variables may be those around it: mpirun -n 1 within a larger allocation of Slurm is meant.
+static uint64_t launched(const char **name)
 {
-    // Asked first: MPI sets variables of its own. mpirun -n 1 within a larger allocation is meant.
-    uint64_t tasks = getenv("OMPI_COMM_WORLD_SIZE") ? 1 : variable("SLURM_NTASKS");
-    tv_launcher_guard();
-    TV_TRY(c->link->open(&c->place));
-    if (c->place.size == 1 && tasks > 1)
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                        "SLURM_NTASKS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        *name = names[i];
+        if (getenv(names[i]))
+            return variable(names[i]);
+    }
+    return 0;
+}
+
+static tv_err refuse(const char *name, uint64_t count)
+{
+    char library[128];
+    tv_comm_describe(library);
+    if (strcmp(name, "SLURM_NTASKS") == 0)
         return tv_fail(TV_ENET,
                        "Slurm has %llu tasks here, but MPI sees one rank; start with mpirun or "
-                       "srun --mpi=pmix (srun -n 1 for a single rank)",
-                       (unsigned long long)tasks);
-    return TV_OK;
+                       "srun --mpi=pmix, with MPICH --mpi=pmi2 (srun -n 1 for a single rank)",
+                       (unsigned long long)count);
+    return tv_fail(TV_ENET,
+                   "started as one of %llu ranks (%s), but MPI sees one: another MPI's launcher; "
+                   "this build has %s, start with its mpirun or mpiexec",
+                   (unsigned long long)count, name, library);
+}
+
+// Open MPI would end the process with a page of text.
+static bool slurm_lacks_pmix(void)
+{
+    char library[128];
+    tv_comm_describe(library);
+    return strncmp(library, "Open MPI", 8) == 0 && getenv("SLURM_STEP_ID") &&
+           !getenv("PMIX_RANK") && !getenv("PMI_RANK");
+}
+
+static tv_err open_link(tv_comm *c)
+{
+    const char *name;
+    uint64_t count = launched(&name); // asked first: MPI sets variables of its own
+    tv_launcher_guard();
+    if (strcmp(name, "SLURM_NTASKS") == 0 && count > 1 && slurm_lacks_pmix())
+        return refuse(name, count);
+    TV_TRY(c->link->open(&c->place));
+    return c->place.size == 1 && count > 1 ? refuse(name, count) : TV_OK;
 }
 
 static void make_room(tv_comm *c)

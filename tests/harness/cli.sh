@@ -146,9 +146,20 @@ make_config() { # NAME gpt2|llama
   } >"$1.yaml"
 }
 
-# Starts ranks on this machine, more of them than cores: "${launch[@]}" -n COUNT COMMAND...
-# shellcheck disable=SC2034 # used by those who source this
-launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
+# Finds what starts ranks of the program on this machine, more of them than cores:
+# "${launch[@]}" -n COUNT COMMAND... Fails where the program has no MPI, or its launcher is missing.
+find_launch() {
+  local mpi
+  mpi=$("$program" doctor 2>&1 | sed -nE 's/^[a-z]+ +mpi +//p')
+  case $mpi in
+  "not built in"*) return 1 ;;
+  MPICH*) launch=(mpiexec.hydra) ;;
+  *)
+    launch=(mpirun --allow-run-as-root --oversubscribe --bind-to none --mca btl "self,vader,tcp")
+    ;;
+  esac
+  command -v "${launch[0]}" >/dev/null
+}
 
 # So many lines of the run's log say what a step sent, and that is what the formula says.
 # shellcheck disable=SC2317 # called by check

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#define OPEN_MPI_OPTIONS                                                                           \
+    " --allow-run-as-root --oversubscribe --bind-to none --mca btl self,vader,tcp"
+
 bool tv_test_has_mpi(void)
 {
     char library[128];
@@ -13,11 +16,25 @@ bool tv_test_has_mpi(void)
     return strcmp(library, "not built in") != 0;
 }
 
+static bool has_mpich(void)
+{
+    char library[128];
+    tv_comm_describe(library);
+    return strncmp(library, "MPICH", 5) == 0;
+}
+
+static const char *launcher(void)
+{
+    return has_mpich() ? "mpiexec.hydra" : "mpirun";
+}
+
 void tv_test_require_mpirun(void)
 {
-    if (tv_test_has_mpi() && system("command -v mpirun >/dev/null") == 0)
+    char command[256];
+    snprintf(command, sizeof command, "command -v %s >/dev/null", launcher());
+    if (tv_test_has_mpi() && system(command) == 0)
         return;
-    print_message("skipped: mpirun is missing, or this build has no MPI\n");
+    print_message("skipped: %s is missing, or this build has no MPI\n", launcher());
     skip();
 }
 
@@ -25,8 +42,7 @@ int tv_test_mpirun(int ranks, const char *program, const char *what)
 {
     char command[2048];
     snprintf(command, sizeof command,
-             "LSAN_OPTIONS=detect_leaks=0 timeout 100 mpirun --allow-run-as-root --oversubscribe "
-             "--bind-to none --mca btl self,vader,tcp -n %d %s %s </dev/null",
-             ranks, program, what);
+             "LSAN_OPTIONS=detect_leaks=0 timeout 100 %s%s -n %d %s %s </dev/null", launcher(),
+             has_mpich() ? "" : OPEN_MPI_OPTIONS, ranks, program, what);
     return system(command);
 }
