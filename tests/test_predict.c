@@ -120,14 +120,14 @@ static void test_ddp(void **state)
     tv_prediction p = predict(&r, "ddp");
     assert_near(p.computing, 2.2);
     assert_near(p.hidden, 0.5);
-    assert_near(p.network, 0.9 + 0.04);
-    assert_near(p.seconds, 2 + 0.4 + 0.2 + 0.04);
+    assert_near(p.network, 0.9 + 0.02);
+    assert_near(p.seconds, 2 + 0.4 + 0.2 + 0.02);
     assert_near(p.tokens, 80);
     assert_near(p.sent, 0.5 * 150 * 8);
-    assert_near(tv_predict_rate(&p), 80 / 2.64);
-    assert_near(tv_predict_use(&p), 2.2 / 2.64);
+    assert_near(tv_predict_rate(&p), 80 / 2.62);
+    assert_near(tv_predict_use(&p), 2.2 / 2.62);
     p = predict(&r, "ddp bf16"); // 0.1 + 0.2 s and 0.2 + 0.1 s
-    assert_near(p.seconds, 2 + 0.3 + 0.2 + 0.04);
+    assert_near(p.seconds, 2 + 0.3 + 0.2 + 0.02);
     assert_near(p.sent, 0.5 * 150 * 4);
 }
 
@@ -143,7 +143,7 @@ static void test_ddp_with_a_slow_rank_and_network(void **state)
     r.job.sum.slope = 1e-2;
     tv_prediction p = predict(&r, "ddp");
     // There at max(1.5, 1.5) s, for 4.1 s; then 2.2 s: until 7.8 s, where 3 s were computing.
-    assert_near(p.seconds, 7.8 + 0.2 + 0.5 + 0.04);
+    assert_near(p.seconds, 7.8 + 0.2 + 0.5 + 0.02);
     assert_near(p.computing, 3.2);
     assert_near(p.hidden, 1.5);
 }
@@ -155,14 +155,14 @@ static void test_zero1(void **state)
     room r;
     make_room(&r);
     tv_prediction p = predict(&r, "zero1"); // 0.25 s from 1.5 s on, 0.2 s from 2 s on
-    assert_near(p.seconds, 2 + 0.2 + 0.1 + 0.18 + 0.04);
+    assert_near(p.seconds, 2 + 0.2 + 0.1 + 0.18 + 0.02);
     assert_near(p.computing, 2.1);
-    assert_near(p.network, 0.45 + 0.18 + 0.04);
+    assert_near(p.network, 0.45 + 0.18 + 0.02);
     assert_near(p.hidden, 0.25);
     assert_near(p.sent, 0.5 * 150 * 8);
     r.job.weight_bytes = 2;
     p = predict(&r, "zero1 bf16"); // 0.15 s; 0.15 s; gathering 0.06 + 0.06 s
-    assert_near(p.seconds, 2 + 0.15 + 0.1 + 0.12 + 0.04);
+    assert_near(p.seconds, 2 + 0.15 + 0.1 + 0.12 + 0.02);
     assert_near(p.sent, 0.5 * 150 * 4);
 }
 
@@ -175,21 +175,21 @@ static void test_sections(void **state)
     r.job.scatter.slope = 1e-3; // 0.45 s and 0.3 s
     tv_prediction p = predict(&r, "zero2");
     assert_near(p.seconds,
-                2 * (1 + 0.3) + 0.1 + 0.18 + 0.04); // the last 0.3 s have nothing to hide
+                2 * (1 + 0.3) + 0.1 + 0.18 + 0.02); // the last 0.3 s have nothing to hide
     assert_near(p.computing, 2.1);
-    assert_near(p.network, 2 * 0.75 + 0.18 + 0.04);
+    assert_near(p.network, 2 * 0.75 + 0.18 + 0.02);
     assert_near(p.hidden, 2 * 0.45);
     assert_near(p.sent, 0.5 * 150 * (2 * 4 + 4));
     r.job.gather.slope = 1e-3; // 0.42 s and 0.24 s: longer than a forward pass of 1/3 s
     p = predict(&r, "fsdp");
     double round = 0.66 + (0.66 + 0.45) + 0.3 + 0.66 / 2;
-    assert_near(p.seconds, 2 * round + 0.1 + 0.04);
-    assert_near(p.network, 2 * (2 * 0.66 + 0.75) + 0.04);
-    assert_near(p.hidden, p.network - 0.04 - 2 * (round - 1));
+    assert_near(p.seconds, 2 * round + 0.1 + 0.02);
+    assert_near(p.network, 2 * (2 * 0.66 + 0.75) + 0.02);
+    assert_near(p.hidden, p.network - 0.02 - 2 * (round - 1));
     assert_near(p.sent, 0.5 * 150 * (2 * 4 + 4 * 4));
     r.ranks[1].batches = 5; // the other one takes part in all of them
     p = predict(&r, "fsdp");
-    assert_near(p.seconds, 5 * round + 0.1 + 0.04);
+    assert_near(p.seconds, 5 * round + 0.1 + 0.02);
 }
 
 // An exchange takes 1 + 1.5 s, of which one step of 2.2 s hides the most.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How much of two unequal ranks a run makes use of: trains a GPT-2 on each rank alone, on both with
-# shares by measured speed, and on both with equal shares. A mask slows the second rank.
+# How much of two unequal ranks a run makes use of: trains a GPT-2 on each rank alone, on both at
+# once in runs of their own, on both with shares by measured speed, and on both with equal shares. A
+# mask slows the second rank.
 #
 #     tools/mixed_speed.sh [-p PROGRAM] [-d DEVICE] [-f FRACTION] [-r ROUNDS] [-s STEPS] [-m SIZES]
 #                          [-b BATCH]
@@ -8,13 +9,15 @@
 #   -p     the program (build/trivium beside this folder)
 #   -d     the device of both ranks (vulkan:0); each gets a core of its own
 #   -f     what the mask leaves the second rank of its speed (0.333)
-#   -r     rounds of all four runs, one after the other (1)
+#   -r     rounds of all runs, one after the other (1)
 #   -s     optimizer steps of each run; the second half counts (24)
 #   -m     "layers heads width context" (2 4 128 64)
 #   -b     "global-batch micro-batch", in sequences (32 1)
 #
 # One line for each kind of run: tokens/s of the median step and, for both ranks, the ratio to the
-# sum of both alone; of several rounds the median, and the ratio of each. Needs mpirun and taskset.
+# sum of both alone; of several rounds the median, and the ratio of each. What both reach at once in
+# runs of their own is what the machine allows: cores share caches, memory and clocks. Needs mpirun
+# and taskset.
 set -euo pipefail
 # shellcheck source=tests/harness/cli.sh
 . "$(dirname "$0")/../tests/harness/cli.sh"
@@ -77,9 +80,9 @@ rank() { # CORE SPEED RUN [SETTING...]: its command line, in $command
     --share-device --quiet run_dir="$3" "${@:4}")
 }
 
-tokens_per_second() { # RUN
+tokens_per_second() { # RUN [STEPS]
   sed -nE 's/.*"step": ([0-9]+),.*"step_ms": ([^,}]*).*/\1 \2/p' "$1/metrics.jsonl" |
-    awk -v half=$((steps / 2)) '$1 > half { print $2 }' | sort -g |
+    awk -v half=$((${2:-$steps} / 2)) '$1 > half { print $2 }' | sort -g |
     awk -v tokens=$((global * context)) '{ ms[NR] = $1 }
       END { print 1000 * tokens / ((ms[int((NR + 1) / 2)] + ms[int(NR / 2) + 1]) / 2) }'
 }
@@ -88,6 +91,19 @@ alone() { # CORE SPEED RUN
   rank "$@"
   "${command[@]}" >&2
   tokens_per_second "$3"
+}
+
+# The sum of both at once. The faster rank has more steps, so that the halves that count are of one
+# time.
+apart() { # RUN
+  local more
+  more=$(awk -v steps="$steps" -v f="$fraction" 'BEGIN { printf "%d", steps / f }')
+  rank "$first_core" 1 "$1-first" "trainer.max_steps=$more"
+  "${command[@]}" >&2 &
+  alone "$second_core" "$fraction" "$1-second" >"$1"
+  wait $!
+  tokens_per_second "$1-first" "$more" >>"$1"
+  awk '{ sum += $1 } END { print sum }' "$1"
 }
 
 both() { # RUN BALANCE
@@ -101,7 +117,8 @@ both() { # RUN BALANCE
 for round in $(seq "$rounds"); do
   fast=$(alone "$first_core" 1 "fast-$round")
   slow=$(alone "$second_core" "$fraction" "slow-$round")
-  echo "$fast $slow $(both "auto-$round" auto) $(both "equal-$round" equal)"
+  at_once=$(apart "apart-$round")
+  echo "$fast $slow $at_once $(both "auto-$round" auto) $(both "equal-$round" equal)"
 done >rounds.txt
 
 # Of the rounds: column COLUMN, or its ratio to the sum of the first two.
@@ -123,6 +140,7 @@ report() { # WHAT COLUMN [ratio]
 
 report "rank 0 alone" 1
 report "rank 1 alone, at $fraction of its speed" 2
-report "both, shares by measured speed" 3 ratio
-report "both, equal shares" 4 ratio
+report "both at once, in runs of their own" 3 ratio
+report "both, shares by measured speed" 4 ratio
+report "both, equal shares" 5 ratio
 sed -n 's/^[^ ]* balance: step/  step/p' auto-"$rounds"/log.txt

@@ -3,9 +3,9 @@
 
 #include <math.h>
 
-// A training step has so many calls in which ranks only meet: two agreements, the gathering of
-// losses, and whether anyone is to stop.
-enum { MEETINGS = 4 };
+// A training step has so many calls in which ranks only meet: an agreement and the gathering of
+// losses.
+enum { MEETINGS = 2 };
 
 // ------------------------------------------------------------------------ gradients in every step
 

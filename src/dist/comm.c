@@ -435,6 +435,11 @@ tv_err tv_comm_agree(tv_comm *comm, tv_err err)
     return spread(comm, (uint32_t)(size - (worst >> 32)), (tv_err)(worst & UINT32_MAX));
 }
 
+bool tv_comm_has_failed(const tv_comm *comm)
+{
+    return comm && (comm->broken || comm->agreed != TV_OK);
+}
+
 bool tv_comm_is_broken(const tv_comm *comm)
 {
     return comm && comm->broken;

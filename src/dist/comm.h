@@ -76,6 +76,8 @@ uint64_t tv_comm_sent_bytes(const tv_comm *comm);
 // communicating: an error passes through several of these on its way up.
 tv_err tv_comm_agree(tv_comm *comm, tv_err err);
 
+// Whether a failure is known to all ranks, or they can no longer reach each other.
+bool tv_comm_has_failed(const tv_comm *comm);
 // Whether the ranks can no longer reach each other.
 bool tv_comm_is_broken(const tv_comm *comm);
 // Before this rank prints that they cannot, and ends: ends the process where the watchdog knows

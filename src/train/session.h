@@ -44,6 +44,7 @@ typedef struct tv_session {
     double started;        // the step's first micro-batch, in tv_now_seconds
     tv_balance_cost taken; // by this rank: .batch of this step, .fixed of the one before it
     bool rebalanced;       // by the latest step
+    bool stop;             // a rank was asked to stop before the latest step's update; not apart
     tv_exchange *exchange; // on their way between ranks; NULL for one rank, and with fsdp
     tv_carrier *carrier;   // the same of passes in sections; NULL where they are not
     tv_powersgd *powersgd; // trainer.gradient_compression; NULL: another one
@@ -98,7 +99,11 @@ typedef struct tv_step_report {
 // is about that.
 tv_err tv_session_train(tv_session *session, tv_train_state *state, tv_step_report *report);
 
-// The same on the batch of state->step from the training data.
+// Where this rank has failed with `err` since the ranks met last: takes its part in the others'
+// next step, number `step`, which ends there with this error on all ranks.
+tv_err tv_session_give_up(tv_session *session, uint64_t step, tv_err err);
+
+// The same as tv_session_train, on the batch of state->step from the training data.
 tv_err tv_session_step(tv_session *session, tv_train_state *state, tv_step_report *report);
 
 // The mean loss over the first `batches` global batches of the validation data (all where fewer, or

@@ -1,6 +1,7 @@
 // One optimizer step, and validation: feeds, programs and results in order.
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/stop.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -95,12 +96,13 @@ static uint64_t count_rounds(const tv_session *s, uint64_t sequences)
 }
 
 // This rank's micro-batches, and its part in those of others.
-static tv_err carry_batches(tv_session *s)
+static tv_err carry_batches(tv_session *s, tv_err err)
 {
     uint64_t first, end, rounds = count_rounds(s, s->global_batch);
     double started = tv_now_seconds();
     tv_balance_range(&s->balance, tv_comm_rank(s->comm), s->global_batch, &first, &end);
-    tv_err err = tv_plan_upload(s->plan);
+    if (err == TV_OK)
+        err = tv_plan_upload(s->plan);
     if (err == TV_OK)
         err = tv_plan_execute(s->plan, s->graph->zero);
     err = tv_carrier_begin(s->carrier, err);
@@ -119,15 +121,19 @@ static tv_err carry_batches(tv_session *s)
     return err;
 }
 
-// Each rank tells what its part of the loss and of the gradient's square is, and how long that
-// took.
+// Each rank tells what its part of the loss and of the gradient's square is, how long that took,
+// and whether it is to stop.
 static tv_err sum_results(tv_session *s, double *loss_sum)
 {
     const tv_tensor *square = s->graph->square_sum;
     struct told {
         double loss_sum, square_sum;
         tv_balance_cost taken;
-    } mine = {.taken = s->taken}, *all;
+        bool stop;
+    } mine, *all;
+    memset(&mine, 0, sizeof mine);
+    mine.taken = s->taken;
+    mine.stop = tv_stop_requested();
     mine.loss_sum = *(const float *)tv_plan_result(s->plan, s->graph->loss_sum);
     mine.square_sum = square ? *(const float *)tv_plan_result(s->plan, square) : 0;
     double square_sum = 0;
@@ -140,6 +146,7 @@ static tv_err sum_results(tv_session *s, double *loss_sum)
         *loss_sum += all[r].loss_sum;
         square_sum += all[r].square_sum;
         taken[r] = all[r].taken;
+        s->stop = s->stop || all[r].stop;
     }
     s->rebalanced = err == TV_OK && tv_balance_step(&s->balance, taken);
     if (square)
@@ -150,10 +157,11 @@ static tv_err sum_results(tv_session *s, double *loss_sum)
 }
 
 // While the last micro-batch computes the rest, what it has finished is on its way.
-static tv_err exchange_batches(tv_session *s)
+static tv_err exchange_batches(tv_session *s, tv_err err)
 {
-    tv_pass pass;
-    tv_err err = start_batches(s, &pass);
+    tv_pass pass = TV_PASS_ZERO;
+    if (err == TV_OK)
+        err = start_batches(s, &pass);
     if (!s->exchange)
         return err;
     err = tv_exchange_gradients(s->exchange, pass, err);
@@ -162,10 +170,10 @@ static tv_err exchange_batches(tv_session *s)
 }
 
 // Gradients of the whole batch, on every rank, or on the owner of each. The sums have the same bits
-// everywhere.
-static tv_err accumulate(tv_session *s, double *loss_sum)
+// everywhere. err: how this rank fared so far.
+static tv_err accumulate(tv_session *s, tv_err err, double *loss_sum)
 {
-    tv_err err = s->carrier ? carry_batches(s) : exchange_batches(s);
+    err = s->carrier ? carry_batches(s, err) : exchange_batches(s, err);
     if (!s->exchange && !s->carrier)
         return err;
     if (err == TV_OK && s->graph->square_sum)
@@ -177,7 +185,8 @@ static tv_err accumulate(tv_session *s, double *loss_sum)
 }
 
 // Where every rank makes the same update, replicas stay identical as long as all devices round
-// alike; where each makes that of what it owns, they cannot drift apart.
+// alike; where each makes that of what it owns, they cannot drift apart. Then they also meet again
+// behind it, so that a smaller share does not make up for a slow one.
 static tv_err update(tv_session *s)
 {
     const tv_step_graph *g = s->graph;
@@ -187,7 +196,7 @@ static tv_err update(tv_session *s)
         err = tv_plan_run(s->plan, g->update);
     if (err == TV_OK)
         err = tv_plan_download(s->plan);
-    s->taken.fixed = tv_now_seconds() - since;
+    s->taken.fixed = g->square_sum ? 0 : tv_now_seconds() - since;
     return g->square_sum && s->exchange ? tv_exchange_weights(s->exchange, err) : err;
 }
 
@@ -234,7 +243,8 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
         tv_powersgd_begin(s->powersgd, state->step, state->loss_scale.value);
     uint64_t sent = tv_comm_sent_bytes(s->comm);
 
-    TV_TRY(accumulate(s, &loss_sum));
+    s->stop = !s->apart && !s->exchange && !s->carrier && tv_stop_requested();
+    TV_TRY(accumulate(s, TV_OK, &loss_sum));
     TV_TRY(update(s));
     s->sent = tv_comm_sent_bytes(s->comm) - sent;
     if (!s->exchange && !s->carrier)
@@ -245,6 +255,16 @@ tv_err tv_session_train(tv_session *s, tv_train_state *state, tv_step_report *re
     report->finite = stat[TV_STAT_FINITE] != 0;
     count_step(s, state, report);
     return TV_OK;
+}
+
+tv_err tv_session_give_up(tv_session *s, uint64_t step, tv_err err)
+{
+    double loss_sum;
+    if (tv_comm_has_failed(s->comm))
+        return err;
+    if (s->powersgd)
+        tv_powersgd_begin(s->powersgd, step, 1);
+    return accumulate(s, err, &loss_sum);
 }
 
 tv_err tv_session_step(tv_session *s, tv_train_state *state, tv_step_report *report)

@@ -373,12 +373,17 @@ static bool is_due(uint64_t step, int64_t interval)
     return interval > 0 && step % (uint64_t)interval == 0;
 }
 
-// Whether something is due behind that step that all ranks have a part in.
+// Whether something is due behind that step that all ranks have a part in. Else they meet in the
+// middle of the next one, so that none waits for the slowest update.
 static bool is_meeting(const trainer *t, uint64_t step)
 {
     const tv_config *c = t->config;
-    return is_due(step, c->trainer.log_every_n_steps) || step == 1 ||
-           is_due(step, c->trainer.val_check_interval) ||
+    bool apart = t->diloco != NULL;
+    if (apart && (is_due(step, c->trainer.log_every_n_steps) || step == 1))
+        return true;
+    if (!apart && (is_due(step, c->trainer.check_replicas_every_n_steps) || t->session.stop))
+        return true;
+    return is_due(step, c->trainer.val_check_interval) ||
            is_due(step, c->trainer.checkpoint_every_n_steps) ||
            step == (uint64_t)c->trainer.max_steps;
 }
@@ -447,19 +452,32 @@ static tv_err one_step(trainer *t)
     return drifts ? tv_replicas_damage(&t->session) : TV_OK;
 }
 
+// Whether the ranks were asked to stop by the time they met.
+static tv_err find_stop(trainer *t, bool *stop)
+{
+    *stop = t->session.stop;
+    if (!t->diloco)
+        return TV_OK;
+    *stop = tv_stop_requested();
+    return tv_ranks_any(t->comm, stop);
+}
+
 static tv_err run(trainer *t)
 {
     tv_progress_stage(t->progress, "first step", 0, 0);
     t->window_start = tv_now_seconds();
     t->validated_step = UINT64_MAX;
     while (t->state.step < (uint64_t)t->config->trainer.max_steps) {
+        uint64_t step = t->state.step + 1;
         tv_err err = one_step(t);
-        uint64_t step = t->state.step;
-        if (err == TV_OK && t->diloco && !is_meeting(t, step) && !tv_diloco_is_due(t->diloco, step))
+        bool meet = is_meeting(t, step) || (t->diloco && tv_diloco_is_due(t->diloco, step));
+        if (err == TV_OK && !meet)
             continue; // without a word to the other ranks
+        if (!meet && !t->diloco)
+            return tv_session_give_up(&t->session, step, err);
         TV_TRY(tv_comm_agree(t->comm, err));
-        bool stop = tv_stop_requested();
-        TV_TRY(tv_ranks_any(t->comm, &stop));
+        bool stop;
+        TV_TRY(find_stop(t, &stop));
         if (!stop)
             continue;
         TV_TRY(tv_comm_agree(t->comm, save(t)));
