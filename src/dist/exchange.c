@@ -1,4 +1,4 @@
-// Gradients and weights on their way between ranks.
+// Gradients on their way between ranks.
 #include "dist/exchange.h"
 
 #include "base/clock.h"
@@ -11,9 +11,8 @@ typedef struct transport {
     tv_exchange *owner;
     const tv_parcel *parcel;
     float *gradients;
-    uint8_t *weights;                    // as they lie in memory
-    bool gradients_there, weights_there; // in the device's own memory
-    uint64_t job;                        // of the worker, which sums the gradients
+    bool there;   // in the device's own memory
+    uint64_t job; // of the worker, which sums the gradients
 } transport;
 
 struct tv_exchange {
@@ -27,11 +26,6 @@ struct tv_exchange {
     double ready;
 };
 
-static uint32_t element_bytes(const transport *t)
-{
-    return tv_dtype_bytes(t->parcel->weights[0]->dtype);
-}
-
 // Whether a rank is to receive piece r of the gradients.
 static bool is_wanted(const tv_exchange *e, uint32_t r)
 {
@@ -44,31 +38,27 @@ static transport *find_transport(const tv_exchange *e, const tv_parcel *parcel)
 }
 
 // The device's own memory where the host sees it and one weight is all; else staging. Ranks need
-// not choose alike. Sharded gradients do not travel here (carrier.h).
+// not choose alike.
 static void choose_places(tv_exchange *e)
 {
-    bool sharded = e->buckets->weights[0]->gradient->sharding != NULL;
     uint64_t staged = 0;
     for (size_t i = 0; i < e->buckets->parcel_count; i++) {
         transport *t = &e->transports[i];
         const tv_parcel *parcel = t->parcel = &e->buckets->parcels[i];
         t->owner = e;
-        if (parcel->count == 1) {
-            t->gradients = sharded ? NULL : tv_plan_host(e->plan, parcel->weights[0]->gradient);
-            t->weights = tv_plan_host(e->plan, parcel->weights[0]);
-        }
-        t->gradients_there = sharded || t->gradients != NULL;
-        t->weights_there = t->weights != NULL;
-        staged += t->gradients_there && t->weights_there ? 0 : parcel->elements;
+        if (parcel->count == 1)
+            t->gradients = tv_plan_host(e->plan, parcel->weights[0]->gradient);
+        t->there = t->gradients != NULL;
+        staged += t->there ? 0 : parcel->elements;
     }
     e->staging = tv_alloc((size_t)staged, sizeof *e->staging);
     float *at = e->staging;
     for (size_t i = 0; i < e->buckets->parcel_count; i++) {
         transport *t = &e->transports[i];
-        bool needs = !t->gradients_there || !t->weights_there;
-        t->gradients = t->gradients_there ? t->gradients : at;
-        t->weights = t->weights_there ? t->weights : (uint8_t *)at;
-        at += needs ? t->parcel->elements : 0;
+        if (t->there)
+            continue;
+        t->gradients = at;
+        at += t->parcel->elements;
     }
 }
 
@@ -114,18 +104,12 @@ static bool is_compressed(const tv_exchange *e)
 
 double tv_exchange_bytes(const tv_exchange *e)
 {
-    double others = (e->buckets->ranks - 1.0) / e->buckets->ranks, bytes = 0;
+    double others = (e->buckets->ranks - 1.0) / e->buckets->ranks;
     double ways = e->options.scatter ? 1 : 2, width = e->options.bf16 ? 2 : 4;
-    if (!e->buckets->weights[0]->gradient->sharding)
-        bytes = is_compressed(e) ? tv_powersgd_bytes(e->options.powersgd)
-                                 : ways * others * width * (double)e->buckets->elements;
-    for (size_t i = 0; i < e->buckets->parcel_count && e->options.scatter; i++)
-        bytes +=
-            others * (double)e->transports[i].parcel->elements * element_bytes(&e->transports[i]);
-    return bytes;
+    if (is_compressed(e))
+        return tv_powersgd_bytes(e->options.powersgd);
+    return ways * others * width * (double)e->buckets->elements;
 }
-
-// ----------------------------------------------------------------------------------- gradients
 
 // On the worker's thread.
 static tv_err sum(void *context)
@@ -142,7 +126,7 @@ static tv_err sum(void *context)
 static tv_err fetch_gradients(const transport *t)
 {
     float *at = t->gradients;
-    for (size_t i = 0; i < t->parcel->count && !t->gradients_there; i++) {
+    for (size_t i = 0; i < t->parcel->count && !t->there; i++) {
         const tv_tensor *gradient = t->parcel->weights[i]->gradient;
         TV_TRY(tv_plan_peek(t->owner->plan, gradient, 0, tv_tensor_count(gradient), at));
         at += tv_tensor_count(gradient);
@@ -164,7 +148,7 @@ static tv_err put_gradients(const transport *t)
     tv_piece *pieces = tv_alloc(t->parcel->count, sizeof *pieces);
     const float *at = t->gradients;
     tv_err err = TV_OK;
-    for (uint32_t r = 0; r < e->buckets->ranks && !t->gradients_there; r++) {
+    for (uint32_t r = 0; r < e->buckets->ranks && !t->there; r++) {
         size_t count = tv_parcel_pieces(t->parcel, r, pieces);
         for (size_t i = 0; i < count && err == TV_OK; i++) {
             if (is_wanted(e, r))
@@ -206,62 +190,6 @@ tv_err tv_exchange_gradients(tv_exchange *e, size_t pass, tv_err err)
         tv_error_keep(&error, tv_worker_wait(e->worker, e->transports[i].job));
         if (error.err == TV_OK)
             tv_error_keep(&error, put_gradients(&e->transports[i]));
-    }
-    return tv_error_tell(&error);
-}
-
-// ------------------------------------------------------------------------------------- weights
-
-// On the worker's thread.
-static tv_err gather(void *context)
-{
-    const transport *t = context;
-    uint32_t ranks = t->owner->buckets->ranks;
-    uint64_t *sizes = tv_alloc(ranks, sizeof *sizes);
-    for (uint32_t r = 0; r < ranks; r++)
-        sizes[r] = t->parcel->owned[r] * element_bytes(t);
-    tv_err err = tv_comm_all_gather(t->owner->behind, t->weights, sizes);
-    tv_free(sizes);
-    return err;
-}
-
-// Reads this rank's pieces of the weights, or writes those of all others.
-static tv_err move_weights(const transport *t, bool own)
-{
-    const tv_exchange *e = t->owner;
-    tv_piece *pieces = tv_alloc(t->parcel->count, sizeof *pieces);
-    uint8_t *at = t->weights;
-    tv_err err = TV_OK;
-    for (uint32_t r = 0; r < e->buckets->ranks && !t->weights_there; r++) {
-        size_t count = tv_parcel_pieces(t->parcel, r, pieces);
-        bool mine = r == tv_comm_rank(e->behind);
-        for (size_t i = 0; i < count && err == TV_OK; i++) {
-            const tv_piece *p = &pieces[i];
-            if (mine && own)
-                err = tv_plan_read_bytes(e->plan, p->weight, p->first, p->count, at);
-            else if (!mine && !own)
-                err = tv_plan_write_bytes(e->plan, p->weight, p->first, p->count, at);
-            at += p->count * element_bytes(t);
-        }
-    }
-    tv_free(pieces);
-    return err;
-}
-
-tv_err tv_exchange_weights(tv_exchange *e, tv_err err)
-{
-    tv_kept_error error = {.err = TV_OK};
-    uint64_t last = 0;
-    tv_error_keep(&error, err);
-    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
-        if (error.err == TV_OK)
-            tv_error_keep(&error, move_weights(&e->transports[i], true));
-        last = tv_worker_give(e->worker, gather, &e->transports[i]);
-    }
-    for (size_t i = 0; i < e->buckets->parcel_count; i++) {
-        tv_error_keep(&error, tv_worker_wait(e->worker, last - e->buckets->parcel_count + i + 1));
-        if (error.err == TV_OK)
-            tv_error_keep(&error, move_weights(&e->transports[i], false));
     }
     return tv_error_tell(&error);
 }

@@ -170,7 +170,9 @@ static tv_err open_exchange(tv_session *s)
     if (level >= TV_SHARDED_GRADIENTS)
         TV_TRY(tv_carrier_create(g->buckets, s->plan, s->comm, passes,
                                  level >= TV_SHARDED_WEIGHTS ? 2 : 1, bf16, &s->carrier));
-    if (level == TV_SHARDED_WEIGHTS)
+    if (level == TV_SHARDED_OPTIMIZER || level == TV_SHARDED_GRADIENTS)
+        TV_TRY(tv_handout_create(g->buckets, s->plan, s->comm, &s->handout));
+    if (s->carrier)
         return TV_OK;
     if (strcmp(c->trainer.gradient_compression, "powersgd") == 0)
         s->powersgd = tv_powersgd_create(g->buckets, tv_comm_behind(s->comm), &powersgd);
@@ -222,6 +224,7 @@ void tv_session_close(tv_session *session)
 {
     tv_exchange_destroy(&session->exchange);
     tv_carrier_destroy(&session->carrier);
+    tv_handout_destroy(&session->handout);
     tv_powersgd_destroy(&session->powersgd);
     tv_balance_destroy(&session->balance);
     tv_plan_destroy(&session->plan);

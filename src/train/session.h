@@ -10,6 +10,7 @@
 #include "dist/carrier.h"
 #include "dist/comm.h"
 #include "dist/exchange.h"
+#include "dist/handout.h"
 #include "formats/config.h"
 #include "plan/plan.h"
 #include "train/checkpoint.h"
@@ -45,8 +46,9 @@ typedef struct tv_session {
     tv_balance_cost taken; // by this rank: .batch of this step, .fixed of the one before it
     bool rebalanced;       // by the latest step
     bool stop;             // a rank was asked to stop before the latest step's update; not apart
-    tv_exchange *exchange; // on their way between ranks; NULL for one rank, and with fsdp
-    tv_carrier *carrier;   // the same of passes in sections; NULL where they are not
+    tv_exchange *exchange; // of gradients; NULL for one rank, and where a carrier takes them
+    tv_carrier *carrier;   // of passes in sections; NULL where they are not
+    tv_handout *handout;   // of what owners updated; NULL where weights have none, or stay there
     tv_powersgd *powersgd; // trainer.gradient_compression; NULL: another one
     uint64_t sent;         // bytes, by this rank in the latest step
 } tv_session;

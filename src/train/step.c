@@ -197,7 +197,7 @@ static tv_err update(tv_session *s)
     if (err == TV_OK)
         err = tv_plan_download(s->plan);
     s->taken.fixed = g->square_sum ? 0 : tv_now_seconds() - since;
-    return g->square_sum && s->exchange ? tv_exchange_weights(s->exchange, err) : err;
+    return s->handout ? tv_handout_weights(s->handout, err) : err;
 }
 
 // The tokens that this update learns from: all of the batch, or this rank's share.

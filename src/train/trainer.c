@@ -71,6 +71,7 @@ static void report_sent(trainer *t)
         return;
     double formula = s->exchange ? tv_exchange_bytes(s->exchange) : 0;
     formula += s->carrier ? tv_carrier_bytes(s->carrier) : 0;
+    formula += s->handout ? tv_handout_bytes(s->handout) : 0;
     t->sent = s->sent;
     tv_run_log_line(t->log, "traffic: step %llu: %.4g MB sent (formula %.4g)",
                     (unsigned long long)t->state.step, (double)t->sent / 1e6, formula / 1e6);
