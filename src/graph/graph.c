@@ -112,6 +112,16 @@ tv_node *tv_graph_add(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tenso
     return node;
 }
 
+tv_node **tv_graph_take(tv_graph *graph, size_t first, size_t *count)
+{
+    *count = graph->node_count - first;
+    tv_node **nodes = tv_alloc(*count, sizeof *nodes);
+    for (size_t i = 0; i < *count; i++)
+        nodes[i] = graph->nodes[first + i];
+    graph->node_count = first;
+    return nodes;
+}
+
 uint32_t tv_dtype_bytes(tv_dtype dtype)
 {
     return dtype == TV_F16 || dtype == TV_BF16 ? 2 : 4;

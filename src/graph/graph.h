@@ -171,6 +171,10 @@ tv_tensor *tv_graph_find(const tv_graph *graph, const char *name);
 tv_node *tv_graph_add(tv_graph *graph, tv_op op, const tv_attrs *attrs, tv_tensor *const *in,
                       tv_tensor *const *out);
 
+// Takes the nodes from number `first` on out of the graph, for the caller to append them again, as
+// they were or otherwise. Returns their list, which is the caller's to free; they stay the graph's.
+tv_node **tv_graph_take(tv_graph *graph, size_t first, size_t *count);
+
 const tv_op_info *tv_op_get_info(tv_op op);
 uint32_t tv_dtype_bytes(tv_dtype dtype);
 uint64_t tv_tensor_count(const tv_tensor *tensor); // elements

@@ -58,18 +58,15 @@ static const tv_tensor *last_kept(tv_node *const *nodes, size_t count)
 
 void tv_graph_offload(tv_graph *graph, size_t backward)
 {
-    size_t first = backward, tensors = graph->tensor_count;
+    size_t first = backward, tensors = graph->tensor_count, count;
     while (first > 0 && graph->nodes[first - 1]->phase == graph->phase)
         first--;
-    size_t count = graph->node_count - first, forward = backward - first;
-    tv_node **nodes = tv_alloc(count, sizeof *nodes);
+    size_t forward = backward - first;
+    tv_node **nodes = tv_graph_take(graph, first, &count);
     offloader o = {.graph = graph,
                    .there = tv_alloc(tensors, sizeof *o.there),
                    .back = tv_alloc(tensors, sizeof *o.back)};
-    for (size_t n = 0; n < count; n++)
-        nodes[n] = graph->nodes[first + n];
     o.last = last_kept(nodes, forward);
-    graph->node_count = first;
     for (size_t n = 0; n < count; n++)
         if (n < forward)
             add_forward(&o, nodes[n], nodes + forward, count - forward);

@@ -94,12 +94,12 @@ static tv_tensor *stand_in(recomputer *r, tv_tensor *tensor)
 }
 
 // The forward pass: which node writes what, and the last one that writes something kept.
-static void find_writers(recomputer *r, size_t backward)
+static void find_writers(recomputer *r)
 {
     const tv_graph *graph = r->graph;
     for (size_t i = 0; i < graph->tensor_count; i++)
         r->writers[i] = NOWHERE;
-    for (size_t n = 0; n < backward; n++) {
+    for (size_t n = 0; n < graph->node_count; n++) {
         const tv_node *node = graph->nodes[n];
         for (size_t i = 0; i < TV_NODE_OUTPUTS && node->phase == graph->phase; i++) {
             if (!node->out[i])
@@ -115,23 +115,19 @@ void tv_graph_recompute(tv_graph *graph, size_t backward, tv_recompute mode)
 {
     if (mode == TV_RECOMPUTE_NONE)
         return;
-    size_t tensors = graph->tensor_count, count = graph->node_count - backward;
+    size_t tensors = graph->tensor_count, count;
     recomputer r = {.graph = graph,
                     .mode = mode,
                     .writers = tv_alloc(tensors, sizeof *r.writers),
                     .copies = tv_alloc(tensors, sizeof *r.copies)};
-    tv_node **gradients = tv_alloc(count, sizeof *gradients);
-    for (size_t i = 0; i < count; i++)
-        gradients[i] = graph->nodes[backward + i];
-    find_writers(&r, backward);
-    graph->node_count = backward;
+    tv_node **gradients = tv_graph_take(graph, backward, &count);
+    find_writers(&r);
     for (size_t i = 0; i < count; i++) {
         const tv_node *node = gradients[i];
-        tv_tensor *in[TV_NODE_INPUTS], *out[TV_NODE_OUTPUTS];
+        tv_tensor *in[TV_NODE_INPUTS];
         for (size_t k = 0; k < TV_NODE_INPUTS; k++)
             in[k] = stand_in(&r, node->in[k]);
-        memcpy(out, node->out, sizeof out);
-        tv_graph_add(graph, node->op, &node->attrs, in, out);
+        tv_graph_add(graph, node->op, &node->attrs, in, node->out);
     }
     tv_free(gradients);
     tv_free(r.writers);
