@@ -7,6 +7,8 @@
 
 // Weights of so many elements travel by themselves, from where they lie if that can be.
 static const uint64_t LARGE = 1 << 18;
+// The first and the last bucket have at least about so many.
+static const uint64_t FEW = 1 << 16;
 
 typedef struct finished {
     tv_tensor *weight;
@@ -202,20 +204,30 @@ static void add_bucket(tv_buckets *b, size_t first, size_t end, const uint32_t *
     bucket->count = (size_t)(b->parcels + b->parcel_count - bucket->parcels);
 }
 
+// Elements that a bucket takes at least, behind buckets of `done`. The first ones are small, so
+// that the network is soon at work, and so are the last ones, behind which there is nothing to
+// compute.
+static uint64_t least_elements(const tv_buckets *b, uint64_t done, uint64_t bytes)
+{
+    uint64_t least = tv_max_size(tv_min_size(done, (b->elements - done) / 2), FEW);
+    return tv_min_size(least, bytes / sizeof(float));
+}
+
 tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t count,
                               const uint32_t *phases, size_t phase_count, uint64_t bytes,
                               const double *shares, uint32_t ranks)
 {
     tv_buckets *b = create(weights, count, ranks);
     sort_weights(b, graph, weights, phases[0]);
-    uint64_t gathered = 0;
+    uint64_t gathered = 0, done = 0;
     for (size_t i = 0, first = 0; i < count; i++) {
         gathered += tv_tensor_count(b->weights[i]);
-        if (gathered * sizeof(float) < bytes && i + 1 < count)
+        if (gathered < least_elements(b, done, bytes) && i + 1 < count)
             continue;
         const uint32_t *watches = add_watches(b, graph, first, i + 1, phases, phase_count);
         add_bucket(b, first, i + 1, watches, shares);
         first = i + 1;
+        done += gathered;
         gathered = 0;
     }
     return b;

@@ -41,8 +41,9 @@ enum { TV_PIECE_UNIT = 128 }; // pieces start at multiples, so that windows on t
 
 // Weights with gradients, and the phases (each a backward pass, or clearing) behind any of which
 // they may travel; the first decides the order. A bucket takes at least `bytes` of float gradients,
-// but for the last. shares [ranks]: how much of everything each rank is to own, in any unit. Adds
-// the watches to the graph. The same on every rank that passes the same.
+// but for the first and the last ones, which are smaller. shares [ranks]: how much of everything
+// each rank is to own, in any unit. Adds the watches to the graph. The same on every rank that
+// passes the same.
 tv_buckets *tv_buckets_create(tv_graph *graph, tv_tensor *const *weights, size_t count,
                               const uint32_t *phases, size_t phase_count, uint64_t bytes,
                               const double *shares, uint32_t ranks);
