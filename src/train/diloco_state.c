@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "dist/wish.h"
 #include "formats/safetensors.h"
 #include "train/diloco_parts.h"
 
@@ -37,11 +38,6 @@ typedef enum kind { ERROR, MEAN_ERROR, FIRST, SECOND, OWN, SENT, KINDS } array_k
 static const char *const kind_names[KINDS] = {"error",      "mean_error", "exp_avg",
                                               "exp_avg_sq", "parameters", "sent"};
 
-// What rank 0 wants to have: values of an array of one rank; or nothing more.
-typedef struct request {
-    uint64_t over, rank, kind, first, count;
-} request;
-
 typedef struct item {
     const void *values; // NULL: an array of a rank
     uint32_t rank;
@@ -54,7 +50,6 @@ typedef struct saving {
     double *numbers; // [ranks][columns]
     float *arrays[KINDS];
     item *items; // of the file
-    uint64_t *sizes;
 } saving;
 
 static size_t columns_of(const tv_diloco *d)
@@ -159,19 +154,15 @@ static void free_saving(saving *s)
     tv_free(s->arrays[MEAN_ERROR]);
     tv_free(s->numbers);
     tv_free(s->items);
-    tv_free(s->sizes);
 }
 
-// Rank 0 gets what it asks for; all take part.
-static tv_err answer(saving *s, const request *wanted, void *out)
+// Wishes are for values of an array of one rank, other than rank 0.
+static tv_err answer(void *context, const tv_wish *wish, float *out)
 {
+    const saving *s = context;
     tv_comm *comm = s->d->session->comm;
-    uint32_t ranks = tv_comm_size(comm);
-    bool mine = wanted->rank == tv_comm_rank(comm);
-    for (uint32_t r = 0; r < ranks; r++)
-        s->sizes[r] = r == wanted->rank ? wanted->count * sizeof(float) : 0;
-    return tv_comm_collect(comm, mine ? s->arrays[wanted->kind] + wanted->first : NULL, s->sizes,
-                           out);
+    bool mine = wish->rank == tv_comm_rank(comm);
+    return tv_wish_send(comm, wish, mine ? s->arrays[wish->what] + wish->first : NULL, out);
 }
 
 static tv_err fetch(void *context, size_t index, size_t offset, void *out, size_t size)
@@ -185,12 +176,11 @@ static tv_err fetch(void *context, size_t index, size_t offset, void *out, size_
         memcpy(out, (const char *)values + offset, size);
         return TV_OK;
     }
-    request asked = {.rank = wanted->rank,
-                     .kind = wanted->kind,
-                     .first = offset / sizeof(float),
-                     .count = size / sizeof(float)};
-    TV_TRY(tv_comm_broadcast(s->d->session->comm, &asked, sizeof asked));
-    return answer(s, &asked, out);
+    tv_wish wish = {.what = wanted->kind,
+                    .rank = wanted->rank,
+                    .first = offset / sizeof(float),
+                    .count = size / sizeof(float)};
+    return tv_wish_for(s->d->session->comm, &wish, answer, s, out);
 }
 
 static size_t list_items(saving *s, tv_arena *arena, tv_safetensors_spec *specs)
@@ -232,38 +222,24 @@ static tv_err write_file(void *context, const char *folder)
     return err;
 }
 
-// Until rank 0 wants nothing more.
-static tv_err serve(saving *s)
-{
-    request wanted = {0};
-    for (;;) {
-        TV_TRY(tv_comm_broadcast(s->d->session->comm, &wanted, sizeof wanted));
-        if (wanted.over)
-            return TV_OK;
-        TV_TRY(answer(s, &wanted, NULL));
-    }
-}
-
 static tv_err save_together(saving *s, const char *run_dir, const tv_train_state *state)
 {
     tv_diloco *d = s->d;
     tv_comm *comm = d->session->comm;
     size_t columns = columns_of(d);
     s->numbers = tv_alloc(tv_comm_size(comm) * columns, sizeof *s->numbers);
-    s->sizes = tv_alloc(tv_comm_size(comm), sizeof *s->sizes);
     double *mine = tv_alloc(columns, sizeof *mine);
     write_numbers(d, state, mine);
     tv_err err = tv_comm_gather(comm, mine, columns * sizeof *mine, s->numbers);
     tv_free(mine);
     TV_TRY(err);
     if (tv_comm_rank(comm) > 0)
-        return serve(s);
+        return tv_wish_serve(comm, answer, s);
     tv_checkpoint_parts parts = tv_session_parts(d->session);
     parts.write_more = write_file;
     parts.context = s;
-    request over = {.over = 1};
     err = tv_checkpoint_save(run_dir, &parts, state);
-    tv_err told = tv_comm_is_broken(comm) ? TV_OK : tv_comm_broadcast(comm, &over, sizeof over);
+    tv_err told = tv_comm_is_broken(comm) ? TV_OK : tv_wish_end(comm);
     return err == TV_OK ? told : err;
 }
 
@@ -279,8 +255,7 @@ tv_err tv_diloco_save(tv_diloco *d, const char *run_dir, const tv_train_state *s
     return err;
 }
 
-// ----------------------------------------------------------------------------------------
-// restoring
+// -------------------------------------------------------------------------------------- restoring
 
 static tv_err read_array(const tv_safetensors *file, const char *name, uint64_t count, float *out)
 {
