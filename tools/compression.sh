@@ -18,12 +18,9 @@ set -euo pipefail
 # shellcheck source=tests/harness/cli.sh
 . "$(dirname "$0")/../tests/harness/cli.sh"
 
-usage() {
-  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
-  exit 2
-}
+# shellcheck source=tools/small_runs.sh
+. "$(dirname "$0")/small_runs.sh"
 
-program=$(dirname "$0")/../build/trivium
 device=vulkan:0
 ranks=2
 steps=300
@@ -41,25 +38,13 @@ while getopts p:d:r:s:m:w: option; do
   esac
 done
 shift $((OPTIND - 1))
-[ $# = 1 ] || usage
-text=$1
-read -r layers heads width context batch <<<"$sizes"
-[ -n "$batch" ] || usage
+take_text "$sizes" "$@"
 
 find_launch || { echo "compression.sh: $program has no MPI, or no mpirun is there" >&2 && exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export LP_NUM_THREADS=${LP_NUM_THREADS:-1} # ranks share the cores
-"$program" prepare --tokenizer bytes --out "$folder/data" "$text" >&2
-cat >"$folder/train.yaml" <<YAML
-seed: 1
-model: {type: gpt2, n_layer: $layers, n_head: $heads, n_embd: $width, n_positions: $context}
-data: {train: $folder/data/train, val: $folder/data/val, seq_len: $context}
-trainer: {max_steps: $steps, global_batch_size: $batch, log_every_n_steps: 10, strategy: ddp,
-  balance: equal, val_check_interval: 0, limit_val_batches: 50, checkpoint_every_n_steps: 0}
-optimizer: {lr: 1.0e-3}
-lr_scheduler: {name: cosine, warmup_steps: $((steps / 10)), min_lr: 1.0e-4}
-YAML
+prepare_run "$folder" "$steps" "strategy: ddp, balance: equal"
 
 train() { # WAY
   local settings=("trainer.gradient_compression=$1")
@@ -77,7 +62,7 @@ printf '%-8s %-10s %-12s %s\n' way "MB a step" "val. loss" ratio
 for way in $ways; do
   train "$way"
   sent=$(sed -nE 's/.*traffic: .* ([^ ]+) MB sent.*/\1/p' "$folder/$way/log.txt" | tail -n 1)
-  loss=$(sed -nE 's/.*"val_loss": ([^,}]*).*/\1/p' "$folder/$way/metrics.jsonl" | tail -n 1)
+  loss=$(validation_loss "$folder/$way")
   reference=${reference:-$loss}
   printf '%-8s %-10s %-12s %.4f\n' "$way" "$sent" "$loss" \
     "$(awk "BEGIN { print $loss / $reference }")"

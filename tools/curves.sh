@@ -15,12 +15,9 @@
 # 32-true. Fails where a ratio is more than 0.5 % from 1, or where native and emulated differ.
 set -euo pipefail
 
-usage() {
-  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
-  exit 2
-}
+# shellcheck source=tools/small_runs.sh
+. "$(dirname "$0")/small_runs.sh"
 
-program=$(dirname "$0")/../build/trivium
 devices=
 steps=300
 sizes="4 4 192 128 8"
@@ -36,10 +33,7 @@ while getopts p:d:s:m:o: option; do
   esac
 done
 shift $((OPTIND - 1))
-[ $# = 1 ] || usage
-text=$1
-read -r layers heads width context batch <<<"$sizes"
-[ -n "$batch" ] || usage
+take_text "$sizes" "$@"
 
 if [ -z "$folder" ]; then
   folder=$(mktemp -d)
@@ -53,21 +47,12 @@ fi
 [ -n "$devices" ] || devices=$("$program" devices | grep -oE '(vulkan|opencl):[0-9]+' | xargs)
 [ -n "$devices" ] || { echo "there is no device" >&2; exit 1; }
 
-"$program" prepare --tokenizer bytes --out "$folder/data" "$text" >&2
-cat >"$folder/train.yaml" <<YAML
-seed: 1
-model: {type: gpt2, n_layer: $layers, n_head: $heads, n_embd: $width, n_positions: $context}
-data: {train: $folder/data/train, val: $folder/data/val, seq_len: $context}
-trainer: {max_steps: $steps, global_batch_size: $batch, log_every_n_steps: 10,
-  val_check_interval: 0, limit_val_batches: 50, checkpoint_every_n_steps: 0}
-optimizer: {lr: 1.0e-3}
-lr_scheduler: {name: cosine, warmup_steps: $((steps / 10)), min_lr: 1.0e-4}
-YAML
+prepare_run "$folder" "$steps" ""
 
 train() { # DEVICE PRECISION MASK NAME: prints the validation loss
   "$program" train "$folder/train.yaml" --quiet --device "$1" --mask "$3" run_dir="$folder/$4" \
     trainer.precision="$2" >&2
-  sed -nE 's/.*"val_loss": ([^,}]*).*/\1/p' "$folder/$4/metrics.jsonl" | tail -n 1
+  validation_loss "$folder/$4"
 }
 
 failures=0

@@ -22,12 +22,9 @@ set -euo pipefail
 # shellcheck source=tests/harness/cli.sh
 . "$(dirname "$0")/../tests/harness/cli.sh"
 
-usage() {
-  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "$0" >&2
-  exit 2
-}
+# shellcheck source=tools/small_runs.sh
+. "$(dirname "$0")/small_runs.sh"
 
-program=$(dirname "$0")/../build/trivium
 device=vulkan:0
 fraction=0.333
 rounds=1
