@@ -20,6 +20,7 @@ static const char *const launchers[] = {"mpirun", "mpiexec",    "orterun",
 enum {
     CRASHES_AT_SIGTERM = 3, // of these, the first, while they wait for a host that is out of reach
     DISMISSED = 6,          // Open MPI's own
+    HYDRA = 8,              // MPICH's
     GRACE_MILLISECONDS = 8000,
 };
 
@@ -141,6 +142,8 @@ void tv_launcher_dismiss(void)
 {
     const ancestor *a = ancestor_count ? &ancestors[ancestor_count - 1] : NULL;
     int kind = a ? launcher_kind(a) : -1;
+    if (kind == HYDRA)
+        kill(getpid(), SIGKILL); // after a mere exit code mpiexec would wait for a stopped rank
     if (kind < 0 || kind >= DISMISSED || fork() != 0)
         return;
     setsid(); // the launcher kills the group of its rank

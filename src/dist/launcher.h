@@ -10,7 +10,8 @@ void tv_launcher_guard(void);
 
 // For a rank that is about to end because another was lost. Open MPI's mpirun and orted wait for
 // hosts that they cannot reach any more: a process of its own ends them, if they still run seconds
-// later. Other launchers are left alone.
+// later. MPICH's mpiexec ends the ranks of all hosts where one dies of a signal: so does this one.
+// Other launchers are left alone.
 void tv_launcher_dismiss(void);
 
 #endif
