@@ -5,8 +5,9 @@
 // Groups (N / TILE, M / TILE, members) of exactly one subgroup, which has a tile in registers: no
 // shared memory, no barrier. A lane has four columns of the tile; values of A, which all lanes
 // need, are shuffled from a constant lane. Arrays are registers: every loop over them has constant
-// bounds and is unrolled. Sums are single floats: lavapipe keeps vectors of them twice. It computes
-// what is behind an `if`, too, unless a constant decides, and leaves only loops.
+// bounds and is unrolled, but that of the store. Sums are single floats: lavapipe keeps vectors of
+// them twice. It computes what is behind an `if`, too, unless a constant decides, and leaves only
+// loops.
 #extension GL_KHR_shader_subgroup_shuffle : require
 #define TV_TEXEL
 #include "tv.h"
@@ -74,12 +75,14 @@ void main()
     }
     const int n = n0 + 4 * int(gl_LocalInvocationID.x), c_at = m0 * int(p.u[5]) + c_first() + n;
     const vec4 more = (p.u[6] & TV_MATMUL_BIAS) != 0u ? LD4(bias, n / 4) : vec4(0.0);
-    [[dont_unroll]] for (uint once = 0u; once < (p.u[6] & TV_MATMUL_ACCUMULATE); once++)
-        [[unroll]] for (int m = 0; m < TILE; m++) {
-            const vec4 v = four_c(c_at + m * int(p.u[5]));
-            [[unroll]] for (int i = 0; i < 4; i++)
-                acc[i][m] += v[i];
-        }
+    // One copy of what stores a row: 64 of them take lavapipe most of a second for each pipeline.
+    vec4 rows[TILE];
     [[unroll]] for (int m = 0; m < TILE; m++)
-        store(m0 + m, n, vec4(acc[0][m], acc[1][m], acc[2][m], acc[3][m]) + more);
+        rows[m] = vec4(acc[0][m], acc[1][m], acc[2][m], acc[3][m]);
+    [[dont_unroll]] for (int m = 0; m < TILE; m++) {
+        vec4 v = rows[m];
+        [[dont_unroll]] for (uint once = 0u; once < (p.u[6] & TV_MATMUL_ACCUMULATE); once++)
+            v += four_c(c_at + m * int(p.u[5]));
+        store(m0 + m, n, v + more);
+    }
 }
