@@ -147,8 +147,9 @@ tv_tensor *tv_model_weight(const tv_model *model, const char *format, uint32_t l
     tv_bug(__FILE__, __LINE__, "no weight %s", name);
 }
 
-tv_tensor *tv_model_cache(tv_model *model, const tv_model_inputs *inputs, const char *which,
-                          uint32_t layer)
+// A layer's key or value cache, made on first use.
+static tv_tensor *cache_of(tv_model *model, const tv_model_inputs *inputs, const char *which,
+                           uint32_t layer)
 {
     char name[NAME_MAX_LENGTH];
     snprintf(name, sizeof name, "cache.%u.%s", layer, which);
@@ -173,9 +174,9 @@ tv_tensor *tv_model_attention(tv_model *model, const tv_model_inputs *inputs, tv
     const tv_model_config *c = &model->config;
     if (!inputs->cache_rows)
         return tv_attention(model->graph, qkv, inputs->batch, c->heads, c->kv_heads, c->head_size);
-    return tv_attention_cached(
-        model->graph, qkv, inputs->step, tv_model_cache(model, inputs, "k", layer),
-        tv_model_cache(model, inputs, "v", layer), c->heads, c->kv_heads, c->head_size);
+    return tv_attention_cached(model->graph, qkv, inputs->step, cache_of(model, inputs, "k", layer),
+                               cache_of(model, inputs, "v", layer), c->heads, c->kv_heads,
+                               c->head_size);
 }
 
 // -------------------------------------------------------------------------------------- counts

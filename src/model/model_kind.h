@@ -32,9 +32,6 @@ tv_tensor *tv_declare_parts(tv_model *model, const tv_part_spec *parts, uint32_t
 
 // The weight whose first part has this name.
 tv_tensor *tv_model_weight(const tv_model *model, const char *format, uint32_t layer);
-// A layer's key or value cache, made on first use.
-tv_tensor *tv_model_cache(tv_model *model, const tv_model_inputs *inputs, const char *which,
-                          uint32_t layer);
 // Dropout where the inputs ask for it and the rate is not 0.
 tv_tensor *tv_model_dropout(tv_model *model, const tv_model_inputs *inputs, tv_tensor *x,
                             uint32_t site, double rate);

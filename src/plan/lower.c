@@ -78,7 +78,8 @@ tv_err tv_row_step(const tv_lowering *lowering, const tv_tensor *const *tensors,
     return TV_OK;
 }
 
-uint32_t tv_lane_group(const tv_lowering *lowering)
+// The number of lanes per group for elementwise kernels.
+static uint32_t lane_group(const tv_lowering *lowering)
 {
     bool cpu = tv_device_get_info(lowering->device)->device_class == TV_CLASS_CPU;
     uint32_t wanted = cpu ? 512 : 256; // software drivers pay per group
@@ -104,7 +105,7 @@ static void set_groups(const tv_lowering *lowering, tv_launch *launch, uint64_t 
 
 void tv_grid_lanes(const tv_lowering *lowering, tv_launch *launch, uint64_t lanes)
 {
-    launch->choice.group = tv_lane_group(lowering);
+    launch->choice.group = lane_group(lowering);
     set_groups(lowering, launch, tv_div_up(lanes, launch->choice.group));
 }
 

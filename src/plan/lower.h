@@ -86,8 +86,7 @@ tv_window tv_whole(const tv_tensor *tensor, tv_access access);
 tv_err tv_row_step(const tv_lowering *lowering, const tv_tensor *const *tensors, size_t count,
                    uint32_t unit, uint32_t rows, uint32_t *step);
 
-// The number of lanes per group for elementwise kernels, and for kernels with one group per row.
-uint32_t tv_lane_group(const tv_lowering *lowering);
+// The number of lanes per group for kernels with one group per row.
 uint32_t tv_row_group(const tv_lowering *lowering);
 
 // Fills in the grid: one lane for each of `lanes`, one group for each of `rows`, or so many groups

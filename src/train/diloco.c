@@ -140,7 +140,8 @@ static tv_err exchange_job(void *context)
     return tv_outer_step(x->comm, &x->rule, &x->part, x->weight, &x->report);
 }
 
-tv_err tv_diloco_settle(tv_diloco *d)
+// Waits until the worker is done with what is pending, which leaves it to be merged.
+static tv_err settle(const tv_diloco *d)
 {
     return tv_worker_wait(d->worker, 0);
 }
@@ -181,7 +182,7 @@ static tv_err take_over(tv_diloco *d, bool trained_on)
 static tv_err merge(tv_diloco *d, uint64_t step)
 {
     double start = tv_now_seconds();
-    TV_TRY(tv_diloco_settle(d));
+    TV_TRY(settle(d));
     tell_exchange(d, step - d->sent_step, tv_now_seconds() - start);
     TV_TRY(take_over(d, step > d->sent_step));
     d->pending = NULL;
@@ -377,7 +378,7 @@ tv_err tv_diloco_show_shared(tv_diloco *d, uint64_t step)
 {
     tv_session *s = d->session;
     const tv_model *model = s->graph->model;
-    TV_TRY(tv_diloco_settle(d));
+    TV_TRY(settle(d));
     if (step == d->shared_step)
         return TV_OK;
     TV_TRY(tv_weights_read(s->plan, model, 0, model->weight_count, d->kept));

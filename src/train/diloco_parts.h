@@ -50,8 +50,6 @@ struct tv_diloco {
     tv_text news;
 };
 
-// Waits until the worker is done with what is pending, which leaves it to be merged.
-tv_err tv_diloco_settle(tv_diloco *diloco);
 // Puts the shared parameters on the device, and the rank's own back.
 tv_err tv_diloco_show_shared(tv_diloco *diloco, uint64_t step);
 tv_err tv_diloco_show_own(tv_diloco *diloco, uint64_t step);

@@ -6,15 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct rank_row {
+    char host[64], device[128], driver[64], precision[16];
+    double flops_per_s; // 0: not measured yet
+    uint32_t share;     // sequences of each global batch
+} rank_row;
+
+// Of columns, so that all rows fit.
+typedef struct rank_widths {
+    int host, device, driver, precision;
+} rank_widths;
+
 static int wider(int width, const char *text)
 {
     int length = (int)strlen(text);
     return length > width ? length : width;
 }
 
-tv_rank_widths tv_rank_table_widths(const tv_rank_row *rows, uint32_t count)
+static rank_widths widths_of(const rank_row *rows, uint32_t count)
 {
-    tv_rank_widths w = {4, 6, 6, 9};
+    rank_widths w = {4, 6, 6, 9};
     for (uint32_t r = 0; r < count; r++) {
         w.host = wider(w.host, rows[r].host);
         w.device = wider(w.device, rows[r].device);
@@ -24,8 +35,9 @@ tv_rank_widths tv_rank_table_widths(const tv_rank_row *rows, uint32_t count)
     return w;
 }
 
-void tv_rank_table_line(const tv_rank_row *row, uint32_t rank, uint32_t total,
-                        const tv_rank_widths *w, char line[512])
+// Without its end; row NULL: the titles.
+static void write_line(const rank_row *row, uint32_t rank, uint32_t total, const rank_widths *w,
+                       char line[512])
 {
     char speed[32] = "not measured";
     if (!row) {
@@ -40,17 +52,17 @@ void tv_rank_table_line(const tv_rank_row *row, uint32_t rank, uint32_t total,
              row->share, total);
 }
 
-static void print(const tv_rank_row *rows, uint32_t count, tv_run_log *log)
+static void print(const rank_row *rows, uint32_t count, tv_run_log *log)
 {
-    tv_rank_widths widths = tv_rank_table_widths(rows, count);
+    rank_widths widths = widths_of(rows, count);
     char line[512];
     uint32_t total = 0;
     for (uint32_t r = 0; r < count; r++)
         total += rows[r].share;
-    tv_rank_table_line(NULL, 0, 0, &widths, line);
+    write_line(NULL, 0, 0, &widths, line);
     tv_run_log_line(log, "%s", line);
     for (uint32_t r = 0; r < count; r++) {
-        tv_rank_table_line(&rows[r], r, total, &widths, line);
+        write_line(&rows[r], r, total, &widths, line);
         tv_run_log_line(log, "%s", line);
     }
 }
@@ -60,7 +72,7 @@ tv_err tv_rank_table_print(tv_comm *comm, const tv_device *device, const char *p
 {
     const tv_device_info *info = tv_device_get_info(device);
     uint32_t size = tv_comm_size(comm);
-    tv_rank_row mine, *rows = tv_alloc(size, sizeof *rows);
+    rank_row mine, *rows = tv_alloc(size, sizeof *rows);
     memset(&mine, 0, sizeof mine);
     snprintf(mine.host, sizeof mine.host, "%s", tv_comm_host(comm));
     snprintf(mine.device, sizeof mine.device, "%.127s", info->name);
