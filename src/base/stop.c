@@ -6,6 +6,7 @@
 #include <string.h>
 
 static volatile sig_atomic_t stop_flag;
+static bool installed;
 
 static void on_signal(int number)
 {
@@ -13,7 +14,7 @@ static void on_signal(int number)
     stop_flag = 1;
 }
 
-void tv_stop_install(void)
+static void put_handlers(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGUSR2};
     struct sigaction action;
@@ -26,7 +27,17 @@ void tv_stop_install(void)
     }
 }
 
+void tv_stop_install(void)
+{
+    installed = true;
+    put_handlers();
+}
+
+// LLVM, in software drivers, puts handlers of its own in front. While one of them runs, a second
+// signal ends the process. So ours are put back.
 bool tv_stop_requested(void)
 {
+    if (installed && !stop_flag)
+        put_handlers();
     return stop_flag != 0;
 }

@@ -7,6 +7,7 @@
 
 // Installs the handlers. What a signal handler writes must be static: one flag.
 void tv_stop_install(void);
+// Whether one came since; also puts the handlers back, which drivers replace.
 bool tv_stop_requested(void);
 
 #endif
