@@ -51,8 +51,19 @@ done
 kill -INT $!
 status=0
 wait $! || status=$?
-check "SIGINT of mpiexec: exit code 75" test "$status" = 75
+# At times mpiexec itself ends with 0 all the same.
+check "SIGINT of mpiexec: exit code $status" test "$status" = 75 -o "$status" = 0
+check "SIGINT of mpiexec: a checkpoint" compgen -G "endless/checkpoints/step-????????"
 expect_end "SIGINT of mpiexec" "stopped on request"
+
+# mpiexec tells of a killed rank itself, and may end the other one before that one finds a word.
+expect_lost() { # TEXT REGEX
+  if grep -q '^error: ' err; then
+    expect_end "$1" "$2"
+  else
+    check "$1: mpiexec says it" grep -Eq 'KILLED BY SIGNAL: 9|RANK 1 PID' err out
+  fi
+}
 
 for fault in kill stop; do
   status=0
@@ -60,6 +71,6 @@ for fault in kill stop; do
   TRIVIUM_RANK_TIMEOUT=4 TRIVIUM_FAULT=$fault:1:5 timeout 60 "${launch[@]}" -n 2 "${endless[@]}" \
     >out 2>err </dev/null || status=$?
   check "$fault of rank 1: exit code $status" test "$status" != 0 -a "$status" != 124
-  expect_end "$fault of rank 1" "rank 1 on .*(ended without a word|not been heard for 4 s)"
+  expect_lost "$fault of rank 1" "rank 1 on .*(ended without a word|not been heard for 4 s)"
 done
 cli_end
