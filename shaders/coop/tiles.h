@@ -1,6 +1,8 @@
 // Tiles of A and B in shared memory, for products by subgroups: where a lane's part of them is, how
-// it comes from a matrix into registers, and from there into the tile.
-// Tiles in shared memory, in units of 8 elements; a row is one unit longer, which spreads banks.
+// it comes from a matrix into registers, and from there into the tile. Needs TILE_M, TILE_N,
+// TILE_K, A_BY_K, B_BY_K and EIGHTS.
+
+// In units of 8 elements; a row is one unit longer, which spreads banks.
 const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_UNITS = (A_BY_K ? TILE_M : TILE_K) / 8;
 const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_UNITS = (B_BY_K ? TILE_N : TILE_K) / 8;
 const uint A_PITCH = A_UNITS + 1, B_PITCH = B_UNITS + 1;
@@ -60,9 +62,11 @@ uint place(uint unit, uint units, bool by_k, uint start, uint count, uint pitch,
             to[i] = by_k ? name(row + k, c + start, K, count, pitch)                               \
                          : name(row + start, c + k, count, K, pitch);                              \
         }
+
 #define FETCH_BOTH(f)                                                                              \
     FETCH(next_a[f], a8, at_a, A_BY_K, pa, eight_of_a, m0, M, A_MINE, A_UNITS)                     \
     FETCH(next_b[f], b8, at_b, B_BY_K, pb, eight_of_b, n0, N, B_MINE, B_UNITS)
+
 // Puts it into its tile.
 #define PUT_DOWN(tile, from, mine, units, pitch)                                                   \
     [[unroll]] for (uint i = 0; i < mine; i++)                                                     \

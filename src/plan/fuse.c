@@ -49,7 +49,7 @@ static bool takes_epilogues(const fuser *f, const tv_node *node)
         node->attrs.batch > 1)
         return false;
     bool halves = node->in[0]->dtype == node->in[1]->dtype && node->in[0]->dtype != TV_F32;
-    bool units = halves && (f->caps->coop || f->caps->coop2);
+    bool units = halves && f->caps->coop;
     bool subgroups = f->caps->texel && f->caps->subgroup > 0;
     return units || !subgroups;
 }
